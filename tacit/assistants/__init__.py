@@ -1,0 +1,1 @@
+"""One file is one assistant: policies that do not know theta."""

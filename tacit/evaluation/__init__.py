@@ -1,0 +1,1 @@
+"""What did an assistant achieve? Metrics of episodes, comparisons with intervals."""

@@ -1,0 +1,1 @@
+"""Model known: policies and values. Names no game."""
