@@ -98,6 +98,10 @@ class Game(eqx.Module):
 
     # Defaults that a game may replace.
 
+    def alone(self) -> Self:
+        """The same game without the assistant's body; itself where nobody has one."""
+        return self
+
     def felt(
         self, theta: Theta, state: State, actions: Int[Array, "2"], next_state: State, key: Key[Array, ""]
     ) -> Float[Array, ""]:

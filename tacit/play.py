@@ -1,6 +1,7 @@
 """How is a game played? One turn, a whole episode, and what the assistant thought while it ran."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,9 @@ from tacit.core import (
     Theta,
     Thoughts,
 )
+
+
+Record = TypeVar("Record")
 
 
 class Moment(NamedTuple):
@@ -120,12 +124,17 @@ def advance(
     theta: Theta,
     moment: Moment,
     num_turns: int,
+    record: Callable[[Moment, Moment, Turn], Record],
     key: Key[Array, ""],
-) -> tuple[Moment, Turn]:
-    """Play `num_turns` turns; the record has a leading time axis. `key` is the episode's."""
+) -> tuple[Moment, Record]:
+    """Play `num_turns` turns and keep `record(before, after, turn)` of each, with a leading time axis.
 
-    def body(moment: Moment, _: None) -> tuple[Moment, Turn]:
-        return turn(game, human, assistant, theta, moment, key)
+    `key` is the episode's.
+    """
+
+    def body(before: Moment, _: None) -> tuple[Moment, Record]:
+        after, now = turn(game, human, assistant, theta, before, key)
+        return after, record(before, after, now)
 
     return jax.lax.scan(body, moment, length=num_turns)
 
@@ -133,7 +142,7 @@ def advance(
 def play(game: Game, human: Human, assistant: Assistant, theta: Theta, key: Key[Array, ""]) -> Episode:
     """Play one episode to the game's horizon. It traces under `jax.jit` and `jax.vmap`."""
     start = begin(game, human, assistant, theta, key)
-    _, turns = advance(game, human, assistant, theta, start, game.horizon, key)
+    _, turns = advance(game, human, assistant, theta, start, game.horizon, lambda before, after, turn: turn, key)
     return join(theta, start.state, turns, key)
 
 
