@@ -13,7 +13,7 @@ Shah et al. 2020, "Benefits of Assistance over Reward Learning".
 
 import abc
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -98,7 +98,7 @@ class Game(eqx.Module):
 
     # Defaults that a game may replace.
 
-    def alone(self) -> Self:
+    def alone(self) -> "Game":
         """The same game without the assistant's body; itself where nobody has one."""
         return self
 
@@ -161,7 +161,7 @@ class Belief(eqx.Module):
     """A distribution over theta."""
 
     @abc.abstractmethod
-    def update(self, log_likelihood: Float[Array, "..."]) -> Self:
+    def update(self, log_likelihood: Float[Array, "..."]) -> "Belief":
         """Bayes' rule: b'(θ) ∝ b(θ) · L(θ), with log L given per hypothesis (or per cell and kind)."""
 
     @abc.abstractmethod
