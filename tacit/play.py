@@ -23,7 +23,6 @@ from tacit.core import (
     Thoughts,
 )
 
-
 Record = TypeVar("Record")
 
 

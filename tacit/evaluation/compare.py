@@ -1,10 +1,10 @@
-"""Which assistant helps more, and how sure are we? The same houses, people and chances for each, with intervals.
+"""Which assistant helps more, and how sure are we? The same goals, people and chances for each, with intervals.
 
 Every contender meets the same episodes: theta, the first state and the human's own randomness come from the same keys
 (common random numbers), so differences are paired.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -15,57 +15,72 @@ from jaxtyping import Array, Key
 
 from tacit.assistants.oracle import reveal
 from tacit.core import Assistant, Game, Human, Theta
-from tacit.evaluation.metrics import FIGURES, Outcome, Tally, measure
-from tacit.games.building.game import BuildingGame, edit_distance
-from tacit.play import Moment, advance, begin
+from tacit.evaluation.metrics import yardstick
+from tacit.play import Moment, Turn, advance, begin
 
 CHUNK = 25
 """Turns between two looks at whether everybody has finished."""
 
+Tally = Any
+"""A record of NumPy arrays with a leading axis of episodes; which one, the game's yardstick says."""
+
+KEYS = (
+    "goal_completed",
+    "human_actions",
+    "assistant_share",
+    "turns",
+    "belief_nll",
+    "calibration_error",
+)
+"""The figures that every row has, null where they do not apply."""
+
 
 class Figure(NamedTuple):
-    """A mean with its 95 % interval."""
+    """A value with its 95 % interval."""
 
     mean: float
     low: float
     high: float
 
 
+class Contest(NamedTuple):
+    """The episodes that every contender meets. `practice` draws the goals that an assistant may know beforehand."""
+
+    game: Game
+    practice: Game
+    human: Human
+    num_episodes: int
+    seed: int
+
+
 class Contender(NamedTuple):
-    """An assistant and the name it goes by. `alone`: it is nobody, so its body is absent from the world."""
+    """An assistant and the name it goes by. `absent`: it is nobody, so the world does not hold its body."""
 
     name: str
     assistant: Assistant
-    alone: bool = False
+    absent: bool = False
 
 
 def run(
-    game: BuildingGame,
-    human: Human,
-    contender: Contender,
-    num_episodes: int,
-    seed: int,
-    report: Callable[[int, int], None] = lambda finished, turns: None,
-) -> Outcome:
-    """Play `num_episodes` episodes of the building game and count what happened.
+    contest: Contest, contender: Contender, report: Callable[[int, int], None] = lambda finished, turns: None
+) -> Tally:
+    """Play every episode of the contest and count what happened.
 
     `report(finished, turns)` is called after every few turns.
     """
-    world = game.alone() if contender.alone else game
-    keys = jax.random.split(jax.random.key(seed), num_episodes)
-    prior = marginal_prior(game, jax.random.key(0))
-    theta, moment = first_moments(world, human, contender.assistant, keys)
-    needed = jax.vmap(edit_distance)(moment.state.blocks, theta)
+    game = contest.game.alone() if contender.absent else contest.game
+    count, _ = yardstick(contest.game, contest.practice)
+    keys = jax.random.split(jax.random.key(contest.seed), contest.num_episodes)
+    theta, moment = first_moments(game, contest.human, contender.assistant, keys)
     total = None
     for turns in range(CHUNK, game.horizon + CHUNK, CHUNK):
-        moment, tally = some_turns(world, human, contender.assistant, theta, moment, prior, keys)
+        moment, tally = some_turns(game, contest.human, contender.assistant, count, theta, moment, keys)
         total = tally if total is None else jax.tree.map(jnp.add, total, tally)
         num_finished = int(moment.finished.sum())
         report(num_finished, turns)
-        if num_finished == num_episodes:
+        if num_finished == contest.num_episodes:
             break
-    left = jax.vmap(edit_distance)(moment.state.blocks, theta)
-    return jax.tree.map(np.asarray, Outcome(total, needed, left))
+    return jax.tree.map(np.asarray, total)
 
 
 def draw(game: Game, key: Key[Array, ""]) -> tuple[Theta, Key[Array, ""]]:
@@ -75,9 +90,7 @@ def draw(game: Game, key: Key[Array, ""]) -> tuple[Theta, Key[Array, ""]]:
 
 
 @eqx.filter_jit
-def first_moments(
-    game: BuildingGame, human: Human, assistant: Assistant, keys: Key[Array, " B"]
-) -> tuple[Theta, Moment]:
+def first_moments(game: Game, human: Human, assistant: Assistant, keys: Key[Array, " B"]) -> tuple[Theta, Moment]:
     """Each episode's goal and the moment before its first turn."""
 
     def one(key: Key[Array, ""]) -> tuple[Theta, Moment]:
@@ -89,97 +102,45 @@ def first_moments(
 
 @eqx.filter_jit
 def some_turns(
-    game: BuildingGame,
-    human: Human,
-    assistant: Assistant,
-    theta: Theta,
-    moment: Moment,
-    prior: Array,
-    keys: Key[Array, " B"],
+    game: Game, human: Human, assistant: Assistant, count: Any, theta: Theta, moment: Moment, keys: Key[Array, " B"]
 ) -> tuple[Moment, Tally]:
     """Play the next CHUNK turns of every episode; the tally is summed over them."""
 
     def one(theta: Theta, moment: Moment, key: Key[Array, ""]) -> tuple[Moment, Tally]:
         seeing = reveal(assistant, theta)
 
-        def count(before: Moment, after: Moment, turn: Any) -> Tally:
-            thoughts = seeing.thoughts(after.assistant)
-            return measure(theta, before.state, turn, None if thoughts is None else thoughts.probabilities, prior)
+        def record(before: Moment, after: Moment, turn: Turn) -> Tally:
+            return count.count(theta, before.state, turn, seeing.thoughts(after.assistant))
 
-        _, play_key = draw(game, key)
-        moment, tallies = advance(game, human, seeing, theta, moment, CHUNK, count, play_key)
+        moment, tallies = advance(game, human, seeing, theta, moment, CHUNK, record, jax.random.split(key)[1])
         return moment, jax.tree.map(lambda x: x.sum(0), tallies)
 
     return jax.vmap(one)(theta, moment, keys)
 
 
-@eqx.filter_jit
-def marginal_prior(game: BuildingGame, key: Key[Array, ""], num_houses: int = 2048) -> Array:
-    """How often each cell holds each kind in the houses that an assistant may know, with add-one smoothing [X, Y, Z, M]."""
-    houses = jax.vmap(game.known().sample_theta)(jax.random.split(key, num_houses))
-    counts = jax.nn.one_hot(houses, game.num_kinds).sum(0) + 1.0
-    return counts / counts.sum(-1, keepdims=True)
+def interval(figure: Callable[..., float], *tallies: Tally, seed: int = 0, num_resamples: int = 1000) -> Figure | None:
+    """A figure of one or more tallies of the same episodes with its bootstrap interval; None where it does not apply.
+
+    With two tallies the episodes are resampled together, so the interval is a paired one.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = float(figure(*tallies))
+        if np.isnan(mean):
+            return None
+        count = len(tallies[0].turns)
+        drawn = np.random.default_rng(seed).integers(0, count, (num_resamples, count))
+        values = [figure(*(jax.tree.map(lambda x, rows=rows: x[rows], tally) for tally in tallies)) for rows in drawn]
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Figure(mean, float(low), float(high))
 
 
-def figures(outcome: Outcome, seed: int, num_resamples: int = 1000) -> dict[str, Figure | None]:
-    """Every figure with its bootstrap interval over episodes; None where it does not apply."""
-    resample = resamples(outcome, seed, num_resamples)
-    found = {}
-    for name, figure in FIGURES.items():
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = figure(outcome)
-            low, high = np.percentile([figure(one) for one in resample], [2.5, 97.5])
-        found[name] = None if np.isnan(mean) else Figure(mean, float(low), float(high))
-    return found
+def saving(assisted: Tally, alone: Tally) -> float:
+    """The fraction of the human's edits that an assistant saves."""
+    return 1 - assisted.human_edits.mean() / alone.human_edits.mean()
 
 
-def difference(
-    of: Callable[[Outcome, Outcome], float], one: Outcome, other: Outcome, seed: int, num_resamples: int = 1000
-) -> Figure:
-    """A paired figure of two contenders on the same episodes, e.g. the saving in human actions, with its interval."""
-    pairs = zip(resamples(one, seed, num_resamples), resamples(other, seed, num_resamples), strict=True)
-    low, high = np.percentile([of(a, b) for a, b in pairs], [2.5, 97.5])
-    return Figure(of(one, other), float(low), float(high))
-
-
-def saving(assisted: Outcome, alone: Outcome) -> float:
-    """The fraction of the human's edits that the assistant saves."""
-    return 1 - float(np.mean(assisted.tally.human_edits)) / float(np.mean(alone.tally.human_edits))
-
-
-def resamples(outcome: Outcome, seed: int, num_resamples: int) -> list[Outcome]:
-    """Bootstrap resamples of the episodes; the same seed draws the same episodes."""
-    count = len(outcome.edits_needed)
-    drawn = np.random.default_rng(seed).integers(0, count, (num_resamples, count))
-    return [jax.tree.map(lambda x, index=index: x[index], outcome) for index in drawn]
-
-
-def evaluate(
-    game_name: str,
-    game: BuildingGame,
-    human_name: str,
-    human: Human,
-    contenders: Sequence[Contender],
-    num_episodes: int,
-    seed: int,
-    report: Callable[[str, int, int], None] = lambda name, finished, turns: None,
-) -> list[dict[str, Any]]:
-    """One row a contender, with the keys of `tacit evaluate --json`; figures are {mean, low, high} or None."""
-    rows = []
-    for contender in contenders:
-
-        def progress(finished: int, turns: int, name: str = contender.name) -> None:
-            report(name, finished, turns)
-
-        outcome = run(game, human, contender, num_episodes, seed, progress)
-        row: dict[str, Any] = {
-            "assistant": contender.name,
-            "human": human_name,
-            "game": game_name,
-            "episodes": num_episodes,
-            "seed": seed,
-        }
-        for name, figure in figures(outcome, seed).items():
-            row[name] = None if figure is None else figure._asdict()
-        rows.append(row)
-    return rows
+def figures(contest: Contest, tally: Tally) -> dict[str, Figure | None]:
+    """Every figure of one contender by name, the keys of a row first."""
+    _, known = yardstick(contest.game, contest.practice)
+    found = {name: interval(figure, tally, seed=contest.seed) for name, figure in known.items()}
+    return {name: found.get(name) for name in (*KEYS, *found)}

@@ -1,20 +1,23 @@
-"""What happened in an episode of the building game, and how good was the assistant's belief while it ran?
+"""What happened in an episode, and how good was the assistant's belief while it ran?
 
-Everything is counted turn by turn while the episode is played (`measure`), so that no episode has to be kept, then
-summed over time into one `Tally` an episode. Figures are functions of tallies (`FIGURES`), so that an interval over
-episodes can be bootstrapped for each of them, ratios and calibration errors included.
+A yardstick counts each turn while the episode is played, so that no episode has to be kept, and the counts are summed
+over time into one tally an episode. Figures are functions of the tallies of many episodes, so that an interval can be
+bootstrapped for each of them, ratios and calibration errors included.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
-from tacit.core import ASSISTANT, HUMAN
+from tacit.core import ASSISTANT, HUMAN, Game, State, Theta, Thoughts
 from tacit.games.building.blocks import AIR
-from tacit.games.building.game import House, State
+from tacit.games.building.game import BuildingGame, House, edit_distance
+from tacit.games.building.game import State as WorldState
 from tacit.play import Turn
 
 NUM_BINS = 10
@@ -22,13 +25,21 @@ NUM_BINS = 10
 
 
 class Tally(NamedTuple):
-    """Counts and sums over turns; under `vmap` a leading axis of episodes. Beliefs are scored on cells that may differ.
+    """Counts and sums over turns of any game; under `vmap` a leading axis of episodes."""
 
-    A bin row holds [number, sum of confidence, sum of hits].
+    turns: Float[Array, "*B"]
+    reward: Float[Array, "*B"]
+
+
+class BuildingTally(NamedTuple):
+    """The same for the building game. Beliefs are scored on the cells that may differ between houses.
+
+    `edits_needed` is the house's edit distance from the first world; a bin holds [number, sum of confidence, hits].
     """
 
     turns: Float[Array, "*B"]
     reward: Float[Array, "*B"]
+    edits_needed: Float[Array, "*B"]
     human_edits: Float[Array, "*B"]
     assistant_edits: Float[Array, "*B"]
     assistant_gain: Float[Array, "*B"]
@@ -42,44 +53,54 @@ class Tally(NamedTuple):
     acted_bins: Float[Array, "*B 10 3"]
 
 
-def measure(
-    theta: House,
-    before: State,
-    turn: Turn,
-    probabilities: Float[Array, "X Y Z M"] | None,
-    prior: Float[Array, "X Y Z M"],
-) -> Tally:
-    """Count one turn. `probabilities` is the belief on which the assistant acted, None if it has none."""
-    after = turn.state
-    active = turn.active.astype(jnp.float32)
-    edited = (after.edits.cell >= 0).astype(jnp.float32) * active
-    inside = jnp.zeros(theta.shape, bool).at[1:-1, 1:-1, 1:-1].set(True)
-    air = (inside & (before.blocks == AIR)).astype(jnp.float32) * active
-    occupied = (inside & (before.blocks != AIR)).astype(jnp.float32) * active
-    prior_nll = -jnp.log(at_kind(prior, theta))
-    if probabilities is None:
-        nll = jnp.full(theta.shape, jnp.nan)
-        bins = acted_bins = jnp.full((NUM_BINS, 3), jnp.nan)
-    else:
-        nll = -jnp.log(jnp.maximum(at_kind(probabilities, theta), 1e-6))
-        hit = (jnp.argmax(probabilities, -1) == theta).astype(jnp.float32)
-        bins = binned(probabilities.max(-1), hit, air + occupied)
-        acted_bins = binned(*acted(theta, after, probabilities), edited[ASSISTANT])
-    return Tally(
-        turns=active,
-        reward=turn.rewards.sum(),
-        human_edits=edited[HUMAN],
-        assistant_edits=edited[ASSISTANT],
-        assistant_gain=turn.rewards[ASSISTANT],
-        cells_air=air.sum(),
-        cells_occupied=occupied.sum(),
-        nll_air=(nll * air).sum(),
-        nll_occupied=(nll * occupied).sum(),
-        prior_nll_air=(prior_nll * air).sum(),
-        prior_nll_occupied=(prior_nll * occupied).sum(),
-        bins=bins,
-        acted_bins=acted_bins,
-    )
+class Yardstick(eqx.Module):
+    """How to count a turn: `count(theta, before, turn, thoughts)`, with the thoughts on which the assistant acted."""
+
+    def count(self, theta: Theta, before: State, turn: Turn, thoughts: Thoughts) -> Tally:
+        """The turn's tally."""
+        del theta, before, thoughts
+        return Tally(turn.active.astype(jnp.float32), turn.rewards.sum())
+
+
+class BuildingYardstick(eqx.Module):
+    """The same for the building game, with the marginal prior as the belief to beat."""
+
+    prior: Float[Array, "X Y Z M"]
+
+    def count(self, theta: House, before: WorldState, turn: Turn, thoughts: Thoughts) -> BuildingTally:
+        """The turn's tally. `thoughts` is None or holds `probabilities` [X, Y, Z, M]."""
+        after = turn.state
+        active = turn.active.astype(jnp.float32)
+        edited = (after.edits.cell >= 0).astype(jnp.float32) * active
+        inside = jnp.zeros(theta.shape, bool).at[1:-1, 1:-1, 1:-1].set(True)
+        air = (inside & (before.blocks == AIR)).astype(jnp.float32) * active
+        occupied = (inside & (before.blocks != AIR)).astype(jnp.float32) * active
+        prior_nll = -jnp.log(at_kind(self.prior, theta))
+        if thoughts is None:
+            nll = jnp.full(theta.shape, jnp.nan)
+            bins = acted_bins = jnp.full((NUM_BINS, 3), jnp.nan)
+        else:
+            belief = thoughts.probabilities
+            nll = -jnp.log(jnp.maximum(at_kind(belief, theta), 1e-6))
+            hit = (jnp.argmax(belief, -1) == theta).astype(jnp.float32)
+            bins = binned(belief.max(-1), hit, air + occupied)
+            acted_bins = binned(*acted(theta, after, belief), edited[ASSISTANT])
+        return BuildingTally(
+            turns=active,
+            reward=turn.rewards.sum(),
+            edits_needed=jnp.where(before.time == 0, edit_distance(before.blocks, theta), 0).astype(jnp.float32),
+            human_edits=edited[HUMAN],
+            assistant_edits=edited[ASSISTANT],
+            assistant_gain=turn.rewards[ASSISTANT],
+            cells_air=air.sum(),
+            cells_occupied=occupied.sum(),
+            nll_air=(nll * air).sum(),
+            nll_occupied=(nll * occupied).sum(),
+            prior_nll_air=(prior_nll * air).sum(),
+            prior_nll_occupied=(prior_nll * occupied).sum(),
+            bins=bins,
+            acted_bins=acted_bins,
+        )
 
 
 def at_kind(probabilities: Float[Array, "X Y Z M"], house: House) -> Float[Array, "X Y Z"]:
@@ -110,35 +131,48 @@ def binned(confidence: Float[Array, "*N"], hit: Float[Array, "*N"], weight: Floa
     return jnp.zeros((NUM_BINS, 3)).at[index].add(rows)
 
 
-class Outcome(NamedTuple):
-    """One row's raw material: a tally an episode, and each house's edits at the start and at the end. NumPy arrays."""
-
-    tally: Tally
-    edits_needed: np.ndarray
-    edits_left: np.ndarray
-
-
 def calibration_error(bins: np.ndarray) -> float:
     """Expected calibration error Σ_b n_b/n · |confidence_b - accuracy_b| of bins pooled over episodes [B, 10, 3]."""
     count, confidence, hits = bins.sum(0).T
     return float(np.abs(confidence - hits).sum() / count.sum()) if count.sum() > 0 else float("nan")
 
 
-FIGURES: dict[str, Callable[[Outcome], float]] = {
-    "goal_completed": lambda o: float(np.mean(100 * (1 - o.edits_left / o.edits_needed))),
-    "finished": lambda o: float(np.mean(100 * (o.edits_left == 0))),
-    "human_actions": lambda o: float(np.mean(o.tally.human_edits)),
-    "assistant_share": lambda o: float(np.mean(o.tally.assistant_gain / o.edits_needed)),
-    "turns": lambda o: float(np.mean(o.tally.turns)),
-    "reward": lambda o: float(np.mean(o.tally.reward)),
-    "belief_nll": lambda o: float(
-        np.sum(o.tally.nll_air + o.tally.nll_occupied) / np.sum(o.tally.cells_air + o.tally.cells_occupied)
-    ),
-    "belief_nll_air": lambda o: float(np.sum(o.tally.nll_air) / np.sum(o.tally.cells_air)),
-    "belief_nll_occupied": lambda o: float(np.sum(o.tally.nll_occupied) / np.sum(o.tally.cells_occupied)),
-    "prior_nll_air": lambda o: float(np.sum(o.tally.prior_nll_air) / np.sum(o.tally.cells_air)),
-    "prior_nll_occupied": lambda o: float(np.sum(o.tally.prior_nll_occupied) / np.sum(o.tally.cells_occupied)),
-    "calibration_error": lambda o: calibration_error(np.asarray(o.tally.bins)),
-    "calibration_error_acted": lambda o: calibration_error(np.asarray(o.tally.acted_bins)),
+FIGURES: dict[str, Callable[[Any], float]] = {
+    "turns": lambda t: t.turns.mean(),
+    "reward": lambda t: t.reward.mean(),
 }
-"""Every figure of a row by name; NaN where it does not apply (an assistant without a belief)."""
+"""The figures of any game, by name: functions of the tally of many episodes."""
+
+BUILDING_FIGURES: dict[str, Callable[[Any], float]] = {
+    "goal_completed": lambda t: 100 * (t.reward / t.edits_needed).mean(),
+    "finished": lambda t: 100 * (t.reward == t.edits_needed).mean(),
+    "human_actions": lambda t: t.human_edits.mean(),
+    "assistant_share": lambda t: (t.assistant_gain / t.edits_needed).mean(),
+    **FIGURES,
+    "belief_nll": lambda t: (t.nll_air + t.nll_occupied).sum() / (t.cells_air + t.cells_occupied).sum(),
+    "belief_nll_air": lambda t: t.nll_air.sum() / t.cells_air.sum(),
+    "belief_nll_occupied": lambda t: t.nll_occupied.sum() / t.cells_occupied.sum(),
+    "prior_nll_air": lambda t: t.prior_nll_air.sum() / t.cells_air.sum(),
+    "prior_nll_occupied": lambda t: t.prior_nll_occupied.sum() / t.cells_occupied.sum(),
+    "calibration_error": lambda t: calibration_error(t.bins),
+    "calibration_error_acted": lambda t: calibration_error(t.acted_bins),
+}
+"""The building game's. NaN where one does not apply: nobody's belief is scored when the assistant has none.
+
+Completion telescopes: a turn's reward is exactly the drop in edit distance (Laidlaw et al. 2025).
+"""
+
+
+def yardstick(game: Game, practice: Game) -> tuple[Any, dict[str, Callable[[Any], float]]]:
+    """What to count in `game` and the figures to make of it; `practice` draws the goals an assistant may know."""
+    if isinstance(game, BuildingGame) and isinstance(practice, BuildingGame):
+        return BuildingYardstick(marginal_prior(practice, jax.random.key(0))), BUILDING_FIGURES
+    return Yardstick(), FIGURES
+
+
+@eqx.filter_jit
+def marginal_prior(game: BuildingGame, key: Key[Array, ""]) -> Float[Array, "X Y Z M"]:
+    """How often each cell holds each kind over the game's houses, with add-one smoothing."""
+    houses = jax.vmap(game.sample_theta)(jax.random.split(key, 2048))
+    counts = jax.nn.one_hot(houses, game.num_kinds).sum(0) + 1.0
+    return counts / counts.sum(-1, keepdims=True)
