@@ -13,7 +13,12 @@ M kinds at one cell alone.
 
 from typing import NamedTuple
 
-from jaxtyping import Array, Bool, Float, Int
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from tacit.games.building.blocks import FIRST_PLACEABLE
 
 PASS, PLACE, BREAK, MOVE = 0, 1, 2, 3
 """What an action does."""
@@ -32,7 +37,9 @@ class Action(NamedTuple):
 
 class EditLogits(NamedTuple):
     """Factored preferences. Weights of the 2N + 7 first choices are `exp` of these, normalised over the legal ones;
-    then, if a cell is to be filled, the kind is drawn from softmax of `kind` at that cell over the placeable kinds."""
+    then, if a cell is to be filled, the kind is drawn from softmax of `kind` at that cell over the placeable kinds.
+    -inf is allowed; where `place` is finite, some placeable kind has to be.
+    """
 
     rest: Float[Array, ""]
     place: Float[Array, " N"]
@@ -47,3 +54,112 @@ class EditLegal(NamedTuple):
     place: Bool[Array, " N"]
     remove: Bool[Array, " N"]
     move: Bool[Array, "6"]
+
+
+def num_actions(num_kinds: int, num_cells: int) -> int:
+    """A = 1 + M·N + N + 6."""
+    return 1 + (num_kinds + 1) * num_cells + len(DIRECTIONS)
+
+
+def decode(action: Int[Array, "*B"], num_kinds: int, num_cells: int) -> Action:
+    """Take actions apart."""
+    place_end = 1 + num_kinds * num_cells
+    remove_end = place_end + num_cells
+    what = jnp.where(
+        action == 0, PASS, jnp.where(action < place_end, PLACE, jnp.where(action < remove_end, BREAK, MOVE))
+    )
+    edit = (what == PLACE) | (what == BREAK)
+    return Action(
+        what,
+        jnp.where(edit, (action - 1) % num_cells, 0),
+        jnp.where(what == PLACE, (action - 1) // num_cells, 0),
+        jnp.where(what == MOVE, action - remove_end, 0),
+    )
+
+
+def encode(action: Action, num_kinds: int, num_cells: int) -> Int[Array, "*B"]:
+    """Put actions together; the inverse of `decode`."""
+    place_end = 1 + num_kinds * num_cells
+    what, cell, kind, direction = action
+    return jnp.where(
+        what == PASS,
+        0,
+        jnp.where(
+            what == PLACE,
+            1 + kind * num_cells + cell,
+            jnp.where(what == BREAK, place_end + cell, place_end + num_cells + direction),
+        ),
+    )
+
+
+def first_choices(logits: EditLogits, legal: EditLegal) -> Float[Array, " F"]:
+    """The logits of the F = 2N + 7 first choices, -inf where not legal: pass, place, break, move."""
+    place = jnp.where(legal.place, logits.place, -jnp.inf)
+    remove = jnp.where(legal.remove, logits.remove, -jnp.inf)
+    move = jnp.where(legal.move, logits.move, -jnp.inf)
+    return jnp.concatenate([logits.rest[None], place, remove, move])
+
+
+def draw(weights: Float[Array, " F"], uniform: Float[Array, ""]) -> Int[Array, ""]:
+    """The index i with probability weights[i] / sum, by inverting the distribution function at `uniform` in [0, 1).
+
+    In two levels, first a block of about √F entries and then one of these, so that no long running sum is made.
+    """
+    width = int(np.ceil(np.sqrt(len(weights))))
+    blocks = jnp.pad(weights, (0, -len(weights) % width)).reshape(-1, width)
+    upto = jnp.cumsum(blocks.sum(-1))
+    target = uniform * upto[-1]
+    block = jnp.minimum((upto <= target).sum(), len(blocks) - 1)
+    before = jnp.where(block > 0, upto[block - 1], 0.0)
+    within = jnp.cumsum(blocks[block])
+    # Rounding must not carry the target out of its block, nor to an entry without weight.
+    target = jnp.clip(target - before, 0.0, within[-1] * np.float32(1 - 2**-23))
+    return (block * width + jnp.minimum((within <= target).sum(), width - 1)).astype(jnp.int32)
+
+
+def weights(logits: Float[Array, " F"]) -> Float[Array, " F"]:
+    """The exponentials of the logits, scaled so that the greatest is 1."""
+    return jnp.exp(logits - logits.max())
+
+
+def sample(logits: EditLogits, legal: EditLegal, key: Key[Array, ""]) -> Int[Array, ""]:
+    """Draw one legal action."""
+    num_cells, num_kinds = logits.kind.shape
+    uniforms = jax.random.uniform(key, (2,))
+    choice = draw(weights(first_choices(logits, legal)), uniforms[0])
+    places = (choice >= 1) & (choice <= num_cells)
+    cell = jnp.where(places, choice - 1, 0)
+    kind = draw(weights(logits.kind[cell, FIRST_PLACEABLE:]), uniforms[1]) + FIRST_PLACEABLE
+    # Beyond the cells to place in, the flat layout has the same order, M - 1 rows of cells later.
+    return jnp.where(
+        places, 1 + kind * num_cells + cell, jnp.where(choice == 0, 0, choice + (num_kinds - 1) * num_cells)
+    ).astype(jnp.int32)
+
+
+def log_prob(logits: EditLogits, legal: EditLegal, action: Int[Array, ""]) -> Float[Array, ""]:
+    """Log-probability that `sample` gives `action`; -inf when it is not legal."""
+    num_cells, num_kinds = logits.kind.shape
+    what, cell, kind, _ = decode(action, num_kinds, num_cells)
+    choices = first_choices(logits, legal)
+    places = what == PLACE
+    choice = jnp.where(places, 1 + cell, jnp.where(what == PASS, 0, action - (num_kinds - 1) * num_cells))
+    row = jnp.where(places, logits.kind[cell, FIRST_PLACEABLE:], 0.0)
+    log_kind = jnp.where(kind >= FIRST_PLACEABLE, row[kind - FIRST_PLACEABLE], -jnp.inf) - jax.nn.logsumexp(row)
+    log_choice = choices[choice] - jax.nn.logsumexp(choices)
+    return jnp.where(log_choice == -jnp.inf, -jnp.inf, log_choice + jnp.where(places, log_kind, 0.0))
+
+
+def flatten(logits: EditLogits) -> Float[Array, " A"]:
+    """The same preferences as one logit an action, for other people's algorithms; their softmax is `sample`."""
+    kinds = logits.kind[:, FIRST_PLACEABLE:]
+    log_kinds = kinds - jax.nn.logsumexp(kinds, axis=-1, keepdims=True)
+    joint = jnp.where(logits.place[:, None] == -jnp.inf, -jnp.inf, logits.place[:, None] + log_kinds)
+    never = jnp.full((FIRST_PLACEABLE * len(joint),), -jnp.inf)
+    return jnp.concatenate([logits.rest[None], never, joint.T.reshape(-1), logits.remove, logits.move])
+
+
+def flatten_legal(legal: EditLegal, num_kinds: int) -> Bool[Array, " A"]:
+    """Which flat actions are legal."""
+    never = jnp.zeros((FIRST_PLACEABLE * len(legal.place),), bool)
+    place = jnp.tile(legal.place, num_kinds - FIRST_PLACEABLE)
+    return jnp.concatenate([jnp.ones((1,), bool), never, place, legal.remove, legal.move])
