@@ -8,8 +8,8 @@ import re
 import string
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -137,6 +137,22 @@ def test_lock_file_works_elsewhere() -> None:
     assert not re.search(r'(path|directory) = "', lock)
 
 
+def test_architecture_page_is_up_to_date() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    entries = [path for path in (ROOT / "tacit").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()]
+    names = {f"{path.name}/" if path.is_dir() else path.name for path in entries} - {"__init__.py"}
+    assert names == set(re.findall(r"^\| `(\w+(?:/|\.py))` \|", page, re.MULTILINE))
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    assert re.sub(r"[()]", "", "\n".join(layers)) in page
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_python_in_the_pages_runs(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        exec(compile(block, page, "exec"), {})
+
+
 def test_types_are_shipped() -> None:
-    assert isinstance(tacit, ModuleType)
     assert (Path(tacit.__file__).parent / "py.typed").is_file()
