@@ -1,0 +1,266 @@
+"""A person who knows the house and builds it: what to edit next, how to get there, and how sure that is to be seen.
+
+Each turn the person weighs every useful edit: a missing block that can be placed, a wrong one to be broken. An edit
+that is offered now is done; another is walked to. The choice is Boltzmann with the weights of a `Persona`, and what
+comes out is the exact probability of every action, summed over the edits that it could be meant for:
+
+    P(edit c) = act · p(c) if c is offered now,   P(move m) = act · Σ p(c) over all c whose way begins with m
+
+Only the weights p(c) depend on the house. Ways, reach and what is offered are found once for all houses, so that the
+likelihood of hundreds of houses costs little more than that of one.
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Int8, Key
+
+from tacit.core import ASSISTANT, HUMAN, Human
+from tacit.games.building import walking
+from tacit.games.building.actions import DIRECTIONS, EditLogits
+from tacit.games.building.blocks import AIR, DIRT, FIRST_PLACEABLE
+from tacit.games.building.game import BuildingGame, House, Observation
+
+DIG_PENALTY, MOST_DIGS = 30.0, 6
+"""Off an edit's utility for each block to be broken on the way: what can be walked to comes first."""
+HOLE_PENALTY = 300.0
+"""Off for refilling a passage that the person dug: last of all, or it would be closed before it was used."""
+SCAFFOLD_PENALTY = 600.0
+"""Off for a block that does not belong but lets a hanging one be placed."""
+FLOOR = 1e-30
+"""Least probability that is written as a logit."""
+
+
+class Persona(NamedTuple):
+    """How one person builds. Utilities are in nats, per cell or per move, so that they fit a world of any size."""
+
+    layer: Float[Array, ""]
+    """Off for each layer up: strong in those who build layer by layer."""
+    walk: Float[Array, ""]
+    """Off for each move on the way: strong in those who take the nearest first."""
+    near: Float[Array, ""]
+    """Off for each cell of distance from the last edit: strong in those who finish a part before the next."""
+    same: Float[Array, ""]
+    """For the kind that was placed last."""
+    repair: Float[Array, ""]
+    """For breaking a wrong block."""
+    pause: Float[Array, ""]
+    """Probability of passing after a turn in which the person acted."""
+    linger: Float[Array, ""]
+    """Probability of passing again after a pass."""
+    stray: Float[Array, ""]
+    """Probability that an action is a move for no reason."""
+    slip: Float[Array, ""]
+    """Probability that an edit lands on any cell that is offered, with any kind."""
+    mistake: Float[Array, ""]
+    """Probability that a placed block is of a wrong kind."""
+
+
+class Notes(NamedTuple):
+    """What the person remembers of the world, all of it public: no house, no random choice."""
+
+    hidden: Bool[Array, "X Y Z"]
+    """Was within reach but not offered, and has not been offered since: walk to where sight is sure."""
+    dug: Int8[Array, "X Y Z"]
+    """The kind of a block that the person broke next to their body, while the cell stays empty; else air."""
+    last_cell: Int[Array, "3"]
+    """The person's last edit; meaningless while `last_kind` is air."""
+    last_kind: Int8[Array, ""]
+    """The last kind that was placed or broken."""
+
+
+class Memory(NamedTuple):
+    """Who the person is, and what they remember."""
+
+    persona: Persona
+    notes: Notes
+
+
+PEOPLE = (
+    # layer, walk, near, same, repair, pause, linger, stray, slip, mistake
+    Persona(*(jnp.float32(v) for v in (3.0, 1.0, 0.5, 1.0, 2.0, 0.2, 0.3, 0.02, 0.01, 0.02))),
+)
+
+
+def draw_persona(key: Key[Array, ""]) -> Persona:
+    """Draw a person."""
+    del key
+    return PEOPLE[0]
+
+
+class Scene(NamedTuple):
+    """What one observation says, whatever the house is."""
+
+    moves: Float[Array, "X Y Z"]
+    """How many moves away each cell is, in a way that digs as little as possible."""
+    digs: Float[Array, "X Y Z"]
+    """How many blocks have to be broken on the way."""
+    first: Int[Array, "X Y Z"]
+    """The first move."""
+    open: Bool[Array, "X Y Z"]
+    """Whether there is a way at all, and the assistant's body is not in the cell."""
+    far: Float[Array, "X Y Z"]
+    """Distance from the last edit."""
+    supports: Int[Array, "X Y Z"]
+    """How many neighbours are solid."""
+    bars: Bool[Array, "6 N"]
+    """The blocks in the way of each move that can be broken now."""
+
+
+def look(observation: Observation, notes: Notes, reach: float) -> tuple[Scene, Notes]:
+    """Find every way, once for all houses, and bring the notes up to date."""
+    blocks, feet, other = observation.blocks, observation.feet[HUMAN], observation.feet[ASSISTANT]
+    shape, legal = blocks.shape, observation.legal[HUMAN]
+    solid = blocks != AIR
+    supports = functools.reduce(jnp.add, (walking.shift(solid, d, False).astype(jnp.int32) for d in DIRECTIONS))
+    ahead = jnp.stack([walking.body_cells(feet + jnp.array(d, feet.dtype), shape) for d in DIRECTIONS])
+
+    edit = observation.edits.cell[HUMAN]
+    here = (jnp.arange(blocks.size, dtype=edit.dtype) == edit).reshape(shape)
+    before, after = observation.edits.before[HUMAN], observation.edits.after[HUMAN]
+    cell = jnp.stack(jnp.unravel_index(jnp.maximum(edit, 0), shape)).astype(jnp.int32)
+    last_cell = jnp.where(edit >= 0, cell, notes.last_cell)
+    last_kind = jnp.where(edit < 0, notes.last_kind, jnp.where(after == AIR, before, after))
+    dug = jnp.where(here & (after == AIR) & ahead.any(0), before, notes.dug)
+
+    ways = walking.walk(walking.dig_cost(blocks, other), feet)
+    hope, sure = walking.within_reach(ways, reach), walking.in_sight(ways, blocks, other)
+    offered = (legal.place | legal.remove).reshape(shape)
+    hidden = (notes.hidden | ((hope.distance == 0) & (solid | (supports > 0)))) & ~offered
+    distance = jnp.where(hidden, sure.distance, hope.distance)
+    axes = (jnp.arange(size, dtype=jnp.int32) - at for size, at in zip(shape, last_cell, strict=True))
+    x, y, z = (jnp.square(gap).astype(jnp.float32) for gap in axes)
+    far = jnp.sqrt(x[:, None, None] + y[None, :, None] + z[None, None, :])
+    scene = Scene(
+        moves=(distance % walking.DIG).astype(jnp.float32),
+        digs=jnp.minimum(distance // walking.DIG, MOST_DIGS).astype(jnp.float32),
+        first=jnp.where(hidden, sure.move, hope.move),
+        open=(distance < walking.UNREACHABLE) & ~walking.body_cells(other, shape),
+        far=jnp.where(last_kind == AIR, 0.0, far),
+        supports=supports,
+        bars=ahead.reshape(len(DIRECTIONS), -1) & legal.remove[None],
+    )
+    return scene, Notes(hidden, jnp.where(solid, jnp.int8(AIR), dug), last_cell, last_kind)
+
+
+def around(cells: Bool[Array, "X Y Z"]) -> Bool[Array, "X Y Z"]:
+    """Which cells touch one of these."""
+    return functools.reduce(jnp.logical_or, (walking.shift(cells, direction, False) for direction in DIRECTIONS))
+
+
+class Plan(NamedTuple):
+    """What the person could do for one house."""
+
+    utility: Float[Array, "X Y Z"]
+    """In nats, -inf where there is nothing useful to do."""
+    kind: Int8[Array, "X Y Z"]
+    """What is to be placed in each empty cell."""
+
+
+def plan(theta: House, persona: Persona, blocks: Int8[Array, "X Y Z"], scene: Scene, notes: Notes) -> Plan:
+    """How much the person would like to edit each cell next."""
+    empty = blocks == AIR
+    missing, wrong = empty & (theta != AIR), ~empty & (blocks != theta)
+    hanging = missing & (scene.supports == 0)
+    # A wrong block stays while it is all that a missing one can be placed against.
+    wrong &= ~around(missing & (scene.supports == 1))
+    scaffold = empty & (theta == AIR) & (scene.supports > 0) & around(hanging)
+    hole = missing & (notes.dug == theta)
+    kind = jnp.where(missing, theta, jnp.int8(DIRT))
+    layer = jnp.arange(blocks.shape[1], dtype=jnp.float32)[None, :, None]
+    utility = (
+        -persona.layer * layer
+        - persona.walk * scene.moves
+        - persona.near * scene.far
+        - DIG_PENALTY * scene.digs
+        + jnp.where(wrong, persona.repair, 0.0)
+        + jnp.where(missing & (kind == notes.last_kind), persona.same, 0.0)
+        - jnp.where(hole, HOLE_PENALTY, 0.0)
+        - jnp.where(scaffold, SCAFFOLD_PENALTY, 0.0)
+    )
+    useful = ((missing & ~hanging) | wrong | scaffold) & scene.open
+    return Plan(jnp.where(useful, utility, -jnp.inf), kind)
+
+
+def uniform(legal: Bool[Array, " N"]) -> Float[Array, " N"]:
+    """The same probability for each that is legal; 0 where none is."""
+    return legal.astype(jnp.float32) / jnp.maximum(legal.sum(), 1)
+
+
+def log(probability: Float[Array, "*N"]) -> Float[Array, "*N"]:
+    """The logarithm, never -inf."""
+    return jnp.log(jnp.maximum(probability, FLOOR))
+
+
+class Builder(Human):
+    """A scripted person who knows the house. Alone they finish it."""
+
+    shape: tuple[int, int, int] = eqx.field(static=True)
+    num_kinds: int = eqx.field(static=True)
+    reach: float = eqx.field(static=True)
+    speed: float = eqx.field(static=True, default=1.0)
+    """How many times as often as the persona they act (at most every turn)."""
+
+    def init(self, key: Key[Array, ""]) -> Memory:
+        """Draw a person."""
+        notes = Notes(
+            jnp.zeros(self.shape, bool),
+            jnp.zeros(self.shape, jnp.int8),
+            jnp.zeros((3,), jnp.int32),
+            jnp.zeros((), jnp.int8),
+        )
+        return Memory(draw_persona(key), notes)
+
+    def logits(
+        self, theta: House, memory: Memory, observation: Observation, key: Key[Array, ""]
+    ) -> tuple[EditLogits, Memory]:
+        """The exact probability of every action, as logits."""
+        del key
+        persona, legal = memory.persona, observation.legal[HUMAN]
+        scene, notes = look(observation, memory.notes, self.reach)
+        utility, goal = plan(theta, persona, observation.blocks, scene, notes)
+        utility, goal = utility.reshape(-1), goal.reshape(-1)
+        best = utility.max()
+        weight = jnp.exp(utility - jnp.where(best > -jnp.inf, best, 0.0))
+        choice = weight / jnp.maximum(weight.sum(), FLOOR)
+
+        passed = observation.last_actions[HUMAN] == 0
+        act = jnp.minimum(self.speed * (1.0 - jnp.where(passed, persona.linger, persona.pause)), 1.0)
+        act = jnp.where(best > -jnp.inf, act, 0.0)
+        purpose = act * (1.0 - persona.stray)
+
+        place = jnp.where(legal.place, choice, 0.0)
+        remove = jnp.where(legal.remove, choice, 0.0)
+        later = jnp.where(legal.place | legal.remove, 0.0, choice)
+        first = scene.first.reshape(-1)
+        way = jnp.stack([jnp.where(first == move, later, 0.0).sum() for move in range(len(DIRECTIONS))])
+        dig = jnp.where(legal.move, 0.0, way) @ jax.vmap(uniform)(scene.bars)
+
+        slipped = persona.slip * place.sum() * uniform(legal.place)
+        kept = (1.0 - persona.slip) * place
+        place = purpose * (kept + slipped)
+        remove = (1.0 - persona.slip) * remove + persona.slip * remove.sum() * uniform(legal.remove) + dig
+        move = purpose * jnp.where(legal.move, way, 0.0) + act * persona.stray * uniform(legal.move)
+        remove = purpose * remove
+        rest = jnp.maximum(1.0 - place.sum() - remove.sum() - move.sum(), 0.0)
+
+        spare = self.num_kinds - FIRST_PLACEABLE - 1
+        any_kind = slipped / (spare + 1)
+        meant = log(kept * (1.0 - persona.mistake if spare else 1.0) + any_kind)
+        unmeant = log(kept * persona.mistake / max(spare, 1) + any_kind)
+        kinds = jnp.arange(self.num_kinds, dtype=jnp.int8)
+        kind = jnp.where(kinds[None] == goal[:, None], meant[:, None], unmeant[:, None])
+        logits = EditLogits(log(rest), log(place), kind, log(remove), log(move))
+        return logits, Memory(persona, notes)
+
+
+def make(game: BuildingGame, speed: float = 1.0) -> Builder:
+    """The builder of this game's houses, acting `speed` times as often as real people."""
+    cells = np.asarray(game.sight.cells)[np.asarray(game.sight.near) > 0]
+    reach = math.sqrt(float(np.square(cells).sum(-1).max()) + 0.5)
+    return Builder(game.shape, game.num_kinds, reach, speed)
