@@ -15,7 +15,7 @@ from tacit.core import ASSISTANT, HUMAN, Game
 from tacit.games.building import actions as factored
 from tacit.games.building.actions import BREAK, DIRECTIONS, MOVE, PLACE, EditLegal, EditLogits
 from tacit.games.building.blocks import AIR, BEDROCK, DIRT, FIRST_PLACEABLE
-from tacit.games.building.sight import Sight, can_stand, inside, kinds_at
+from tacit.games.building.sight import Sight, can_stand, inside, look_up
 
 House = Int8[Array, "X Y Z"]
 """Theta: the kind that each cell of the whole world should hold, ground included."""
@@ -229,7 +229,7 @@ class BuildingGame(Game):
         what, index, kind, direction = factored.decode(action, self.num_kinds, self.num_cells)
         feet, other = state.feet[player], state.feet[1 - player]
         cell = jnp.stack(jnp.unravel_index(index, self.shape)).astype(jnp.int32)
-        before = kinds_at(state.blocks, cell)
+        before = look_up(state.blocks, cell)
         placing = what == PLACE
         suitable = jnp.where(
             placing,

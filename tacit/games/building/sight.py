@@ -145,10 +145,10 @@ def in_world(cells: Int[Array, "... 3"], shape: tuple[int, ...]) -> Bool[Array, 
     return x & y & z
 
 
-def kinds_at(blocks: Int8[Array, "X Y Z"], cells: Int[Array, "... 3"]) -> Int8[Array, "..."]:
-    """What is in each cell; beyond the world's edge whatever is nearest."""
-    x, y, z = (jnp.clip(cells[..., axis], 0, size - 1) for axis, size in enumerate(blocks.shape))
-    return blocks.reshape(-1)[(x * blocks.shape[1] + y) * blocks.shape[2] + z]
+def look_up(grid: Int[Array, "X Y Z"], cells: Int[Array, "... 3"]) -> Int[Array, "..."]:
+    """What `grid` holds in each cell; beyond its edge whatever is nearest."""
+    x, y, z = (jnp.clip(cells[..., axis], 0, size - 1) for axis, size in enumerate(grid.shape))
+    return grid.reshape(-1)[(x * grid.shape[1] + y) * grid.shape[2] + z]
 
 
 def inside(cells: Int[Array, "... 3"], feet: Int[Array, "3"]) -> Bool[Array, "..."]:
@@ -160,10 +160,10 @@ def inside(cells: Int[Array, "... 3"], feet: Int[Array, "3"]) -> Bool[Array, "..
 def can_stand(blocks: Int8[Array, "X Y Z"], feet: Int[Array, "... 3"], other: Int[Array, "3"]) -> Bool[Array, "..."]:
     """Where a body may be: feet in the world, both cells air (above the top counts as air), clear of the other body."""
     head = feet.at[..., 1].add(1)
-    head_free = (head[..., 1] >= blocks.shape[1]) | (kinds_at(blocks, head) == AIR)
+    head_free = (head[..., 1] >= blocks.shape[1]) | (look_up(blocks, head) == AIR)
     away = jnp.abs(feet - other[(None,) * (feet.ndim - 1)])
     collides = (away[..., 0] == 0) & (away[..., 1] <= 1) & (away[..., 2] == 0)
-    return in_world(feet, blocks.shape) & (kinds_at(blocks, feet) == AIR) & head_free & ~collides
+    return in_world(feet, blocks.shape) & (look_up(blocks, feet) == AIR) & head_free & ~collides
 
 
 def beside(grid: Bool[Array, "X Y Z"], side: int) -> Bool[Array, "X Y Z"]:
@@ -214,7 +214,7 @@ class Sight(eqx.Module):
         """
         cells = self.cells + (feet + jnp.array((0, 1, 0), feet.dtype))[None]
         above = (cells[:, 1] >= blocks.shape[1]) & in_world(cells.at[:, 1].set(0), blocks.shape)
-        empty = above | (in_world(cells, blocks.shape) & (kinds_at(blocks, cells) == AIR))
+        empty = above | (in_world(cells, blocks.shape) & (look_up(blocks, cells) == AIR))
         blocked = (~empty | inside(cells, other)).at[-1].set(True)
         bits = blocked.reshape(-1, 32).astype(jnp.uint32) << jnp.arange(32, dtype=jnp.uint32)[None]
         return bits.sum(-1, dtype=jnp.uint32)
@@ -238,7 +238,7 @@ class Sight(eqx.Module):
         """Where these cells of the world are in the list, for a body with these feet."""
         size = self.box.shape[0]
         places = cells - (feet + jnp.array((0, 1, 0), feet.dtype) - size // 2)[(None,) * (cells.ndim - 1)]
-        return jnp.where(in_world(places, self.box.shape), kinds_at(self.box, places), len(self.cells) - 1)
+        return jnp.where(in_world(places, self.box.shape), look_up(self.box, places), len(self.cells) - 1)
 
     def legal(self, blocks: Int8[Array, "X Y Z"], feet: Int[Array, "3"], other: Int[Array, "3"]) -> EditLegal:
         """What the player with these `feet` is offered: MBAG's mask, but moves by the rule that moves are judged by.
@@ -276,7 +276,7 @@ class Sight(eqx.Module):
         sides = jnp.arange(len(DIRECTIONS))
         neighbours = cell[None] + jnp.array(DIRECTIONS, cell.dtype)
         within = jnp.where(placing, jnp.broadcast_to(cell[None], neighbours.shape), neighbours)
-        solid = kinds_at(blocks, neighbours) != AIR
+        solid = look_up(blocks, neighbours) != AIR
         possible = in_world(neighbours, blocks.shape) & (solid | ~placing)
         which = self.sides[self.listed(within, feet), jnp.where(placing, sides, sides ^ 1)]
         hits = self.by_side[which] & self.around(blocks, feet, other)[None, None]
