@@ -1,0 +1,136 @@
+"""Given what each cell probably should be, which block should the assistant place or break now? A greedy hand.
+
+The reward of an edit is linear in theta written as per-cell probabilities q, so its expectation is exact: filling an
+air cell with kind m gains 2 q_m - 1, breaking a block of kind k gains 1 - 2 q_k. The hand takes the edit, or the first
+step towards the edit, whose gain discounted by the walk is highest. It serves the oracle (q is 0 or 1), the particles
+and a learned belief alike.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Int8
+
+from tacit.core import ASSISTANT, HUMAN, Game
+from tacit.games.building.actions import DIRECTIONS, EditLogits
+from tacit.games.building.blocks import AIR, BEDROCK, FIRST_PLACEABLE
+from tacit.games.building.game import BuildingGame, Observation
+from tacit.games.building.walking import DIG, UNREACHABLE, Walk, body_cells, dig_cost, in_sight, shift, walk, walk_cost
+
+SHARPNESS = 200.0
+"""Logits per unit of value: a hundredth more is seven times as likely; equals are drawn evenly."""
+HASTE = 0.93
+"""What a gain is worth one step further away."""
+DEFER = 0.05
+"""What filling a cell that the assistant emptied itself is worth: a way out is closed last, or it is dug for ever."""
+WORTH_DIGGING = 3.0
+"""The least sum of gains out there for which someone shut in breaks a block that has to be put back."""
+ASIDE = 0.02
+"""Value of stepping aside: less than any edit, more than resting."""
+
+
+class Gains(NamedTuple):
+    """Expected change in reward of each edit; -1 where it makes no sense."""
+
+    place: Float[Array, "X Y Z"]
+    remove: Float[Array, "X Y Z"]
+
+
+def gains(blocks: Int8[Array, "X Y Z"], probabilities: Float[Array, "X Y Z M"]) -> Gains:
+    """E[s(after) - s(before)] of filling each air cell with its likeliest kind, and of breaking each block."""
+    current = jnp.take_along_axis(probabilities, blocks.astype(jnp.int32)[..., None], axis=-1)[..., 0]
+    fill = 2.0 * probabilities[..., FIRST_PLACEABLE:].max(-1) - 1.0
+    air, breakable = blocks == AIR, (blocks != AIR) & (blocks != BEDROCK)
+    return Gains(jnp.where(air, fill, -1.0), jnp.where(breakable, 1.0 - 2.0 * current, -1.0))
+
+
+def touching(solid: Bool[Array, "X Y Z"]) -> Bool[Array, "X Y Z"]:
+    """The cells beside a solid one, where a block can be placed."""
+    near = jnp.zeros_like(solid)
+    for direction in DIRECTIONS:
+        near |= shift(solid, direction, False)
+    return near
+
+
+def towards(ways: Walk, value: Float[Array, "X Y Z"]) -> Float[Array, "6"]:
+    """The best value that lies behind each first move, discounted by the way there."""
+    digs, moves = ways.distance // DIG, ways.distance % DIG
+    steps = (digs * 4 + moves).astype(jnp.float32)
+    worth = jnp.where((ways.distance < UNREACHABLE) & (ways.distance > 0), value * HASTE**steps, 0.0)
+    which = ways.move[None] == jnp.arange(6, dtype=ways.move.dtype)[:, None, None, None]
+    return jnp.where(which, worth[None], 0.0).max((1, 2, 3))
+
+
+def parking(
+    observation: Observation, probabilities: Float[Array, "X Y Z M"], ways: Walk
+) -> tuple[Bool[Array, ""], Float[Array, "6"]]:
+    """Whether the body is in nobody's way where it is, and how good each move is for getting out of it.
+
+    Out of the way is where the house hardly needs a block in either body cell, two cells or more from the human.
+    """
+    needed = 1.0 - probabilities[..., AIR]
+    in_house = jnp.maximum(needed, shift(needed, (0, -1, 0), 0))
+    sizes = observation.blocks.shape
+    apart = [jnp.abs(jnp.arange(s, dtype=jnp.int32) - f) for s, f in zip(sizes, observation.feet[HUMAN], strict=True)]
+    near = (apart[0] <= 1)[:, None, None] & (apart[1] <= 2)[None, :, None] & (apart[2] <= 1)[None, None, :]
+    clear = (in_house < 0.1) & ~near
+    feet = observation.feet[ASSISTANT]
+    return clear[feet[0], feet[1], feet[2]], towards(ways, clear.astype(jnp.float32))
+
+
+def dig(ways: Walk, value: Float[Array, "X Y Z"], observation: Observation) -> tuple[Array, Array]:
+    """Values of the moves and of the blocks to break for someone who is shut in; the moves need no breaking."""
+    moves = towards(ways, value)
+    best = jnp.argmax(moves)
+    feet = observation.feet[ASSISTANT] + jnp.array(DIRECTIONS, jnp.int32)[best]
+    in_way = body_cells(feet, observation.blocks.shape) & (observation.blocks != AIR)
+    blocked = jnp.where(in_way, moves[best], 0.0)
+    return jnp.where(in_way.any(), 0.0, moves), blocked
+
+
+def hand(observation: Observation, probabilities: Float[Array, "X Y Z M"], threshold: float) -> EditLogits:
+    """The assistant's preferences: edits that gain more than `threshold`, or steps towards them, or out of the way."""
+    blocks, feet = observation.blocks, observation.feet
+    legal = observation.legal[ASSISTANT]
+    gain = gains(blocks, probabilities)
+    emptied = (observation.touched == ASSISTANT + 1) & (blocks == AIR)
+    place = jnp.where(gain.place > threshold, gain.place, 0.0) * jnp.where(emptied, DEFER, 1.0)
+    remove = jnp.where(gain.remove > threshold, gain.remove, 0.0)
+    here_place, here_remove = legal.place.reshape(blocks.shape), legal.remove.reshape(blocks.shape)
+
+    # What cannot be done from here is walked to, or dug to if there is no way to any of it.
+    human_body = body_cells(feet[HUMAN], blocks.shape)
+    far_place = jnp.where(~here_place & touching(blocks != AIR) & ~human_body, place, 0.0)
+    far = jnp.maximum(far_place, jnp.where(here_remove, 0.0, remove))
+    ways = walk(walk_cost(blocks, feet[HUMAN]), feet[ASSISTANT])
+    moves = towards(in_sight(ways, blocks, feet[HUMAN]), far)
+    at_hand = jnp.maximum(jnp.where(here_place, place, 0.0), jnp.where(here_remove, remove, 0.0))
+    idle = (moves.max() <= DEFER) & (at_hand.max() <= DEFER)
+    digging = walk(dig_cost(blocks, feet[HUMAN]), feet[ASSISTANT])
+    dug_moves, dug_blocks = dig(in_sight(digging, blocks, feet[HUMAN]), far, observation)
+    shut_in = idle & (far.sum() >= WORTH_DIGGING)
+    moves = jnp.where(shut_in, jnp.maximum(moves, dug_moves), moves)
+    remove = jnp.where(shut_in, jnp.maximum(remove, dug_blocks), remove)
+
+    # With nothing to do, stay out of the way.
+    parked, aside = parking(observation, probabilities, ways)
+    moves = jnp.where(idle & ~parked & (moves.max() == 0.0), ASIDE * aside, moves)
+
+    def preference(value: Float[Array, "*S"]) -> Float[Array, "*S"]:
+        return jnp.where(value > 0, SHARPNESS * value, -jnp.inf)
+
+    kinds = probabilities.reshape(-1, probabilities.shape[-1])
+    return EditLogits(
+        rest=jnp.zeros(()),
+        place=preference(place).reshape(-1),
+        kind=SHARPNESS * kinds,
+        remove=preference(remove).reshape(-1),
+        move=preference(moves),
+    )
+
+
+def building_game(game: Game, name: str) -> BuildingGame:
+    """The game, if the assistant called `name` can play it. Raises ValueError for any but the building game."""
+    if not isinstance(game, BuildingGame):
+        raise ValueError(f"The assistant {name!r} plays the building game only, not {type(game).__name__}.")
+    return game
