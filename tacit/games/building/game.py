@@ -122,6 +122,7 @@ class BuildingGame(Game):
     sight: Sight
     shape: tuple[int, int, int] = eqx.field(static=True)
     num_kinds: int = eqx.field(static=True)
+    reach: float = eqx.field(static=True)
     num_turns: int = eqx.field(static=True)
     gamma: float = eqx.field(static=True)
     solo: bool = eqx.field(static=True)
@@ -148,6 +149,7 @@ class BuildingGame(Game):
         self.sight = Sight(reach)
         self.shape = shape
         self.num_kinds = num_kinds
+        self.reach = reach
         self.num_turns = horizon
         self.gamma = discount
         self.solo = solo
@@ -172,6 +174,10 @@ class BuildingGame(Game):
     def discount(self) -> float:
         """Weight of the next turn's reward relative to this one's."""
         return self.gamma
+
+    def alone(self) -> "BuildingGame":
+        """The human's game alone."""
+        return BuildingGame(self.houses, self.shape, self.num_kinds, self.reach, self.horizon, self.discount, solo=True)
 
     def sample_theta(self, key: Key[Array, ""]) -> House:
         """Draw a house."""
