@@ -81,6 +81,5 @@ def _values(
         following = jnp.max(_values(problem, after, time + 1, num_turns - 1), axis=-1)
         values = values + problem.discount * following.reshape(beliefs.shape[0], assistants, -1).sum(-1)
     # A belief without mass may look like any state, so that nothing is ruled out; its values are all zero.
-    possible = beliefs.sum(1) > 0.0
-    forbidden = jnp.any(possible[:, :, None] & ~problem.legal, axis=1)
-    return jnp.where(forbidden, -jnp.inf, values)
+    forbidden = beliefs.sum(1) @ (~problem.legal).astype(jnp.float32)
+    return jnp.where(forbidden > 0.0, -jnp.inf, values)

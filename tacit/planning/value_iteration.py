@@ -16,7 +16,7 @@ class Sweep(NamedTuple):
 
     value: Float[Array, " S"]
     moved: Float[Array, ""]
-    count: Int[Array, ""]
+    sweeps: Int[Array, ""]
 
 
 def backup(
@@ -66,11 +66,11 @@ def discounted(
     small = tolerance * (1.0 - discount) / max(discount, 1e-12)
 
     def unsettled(last: Sweep) -> Bool[Array, ""]:
-        return (last.moved > small) & (last.count < max_sweeps)
+        return (last.moved > small) & (last.sweeps < max_sweeps)
 
     def sweep(last: Sweep) -> Sweep:
         value = best(backup(transitions, rewards, last.value, discount), legal)
-        return Sweep(value, jnp.max(jnp.abs(value - last.value)), last.count + 1)
+        return Sweep(value, jnp.max(jnp.abs(value - last.value)), last.sweeps + 1)
 
     start = Sweep(jnp.zeros(rewards.shape[0]), jnp.full((), jnp.inf), jnp.zeros((), jnp.int32))
     end = jax.lax.while_loop(unsettled, sweep, start)
