@@ -9,5 +9,3 @@ from tacit.core import Game as Game
 from tacit.core import Human as Human
 from tacit.core import Problem as Problem
 from tacit.core import Question as Question
-from tacit.play import play as play
-from tacit.play import retrace as retrace
