@@ -4,6 +4,7 @@ Every row is a test of its own: its recorded world and bodies, its action, our r
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int8, Key
 
-from tacit.games.building.actions import DIRECTIONS, MOVE, PASS, PLACE, Action, decode
+from tacit.games.building.actions import BREAK, DIRECTIONS, MOVE, PASS, PLACE, Action, decode
 from tacit.games.building.blocks import AIR, BEDROCK, FIRST_PLACEABLE
-from tacit.games.building.game import ABSENT, BuildingGame, Edits, House, State
+from tacit.games.building.game import ABSENT, BuildingGame, Edits, House, State, similarity
 from tacit.games.building.recordings import (
     CELLS,
     NUM_KINDS,
@@ -58,12 +59,17 @@ def recorded_game(houses: Int8[np.ndarray, "N X Y Z"], solo: bool = True) -> Bui
 
 
 class Replay(NamedTuple):
-    """What our rules make of each row: the world and the feet after it, what it earned, whether it did anything."""
+    """What our rules make of each row: the world and the feet after it, what it earned, whether it did anything.
+
+    `what` and `cell` are those of `actions.Action`.
+    """
 
     blocks: Int8[np.ndarray, "T X Y Z"]
     feet: Int[np.ndarray, "T 3"]
     rewards: Float[np.ndarray, " T"]
     effective: Bool[np.ndarray, " T"]
+    what: Int[np.ndarray, " T"]
+    cell: Int[np.ndarray, " T"]
 
 
 @eqx.filter_jit
@@ -73,19 +79,18 @@ def _replay_chunk(
     blocks: Int8[Array, "T X Y Z"],
     feet: Int[Array, "T 2 3"],
     actions: Int[Array, " T"],
-) -> tuple[Int8[Array, "T X Y Z"], Int[Array, "T 3"], Float[Array, " T"], Bool[Array, " T"]]:
-    """One turn from each row, in which the other player passes."""
+) -> tuple[Array, ...]:
+    """The fields of a `Replay`: one turn from each row, in which the other player passes."""
 
-    def turn(
-        blocks: Int8[Array, "X Y Z"], feet: Int[Array, "2 3"], action: Int[Array, ""]
-    ) -> tuple[Int8[Array, "X Y Z"], Int[Array, "3"], Float[Array, ""], Bool[Array, ""]]:
+    def turn(blocks: Int8[Array, "X Y Z"], feet: Int[Array, "2 3"], action: Int[Array, ""]) -> tuple[Array, ...]:
         nothing = Edits(jnp.full((2,), -1, jnp.int32), jnp.zeros((2,), jnp.int8), jnp.zeros((2,), jnp.int8))
         passes = jnp.zeros((2,), jnp.int32)
         state = State(blocks, jnp.zeros_like(blocks), feet, nothing, passes, passes != 0, jnp.int32(0))
         both = jnp.stack([action, jnp.int32(PASS)])
         following = game.step(state, both, jax.random.key(0))
         reward = game.reward(goal, state, both, following)[SELF]
-        return following.blocks, following.feet[SELF], reward, following.effective[SELF]
+        what, cell, _, _ = decode(action, game.num_kinds, game.num_cells)
+        return following.blocks, following.feet[SELF], reward, following.effective[SELF], what, cell
 
     return jax.vmap(turn)(blocks, feet, actions)
 
@@ -116,56 +121,57 @@ def _in_world(cell: tuple[int, ...]) -> bool:
     return all(0 <= at < size for at, size in zip(cell, WORLD, strict=True))
 
 
-def _body(feet: Int[np.ndarray, "3"]) -> set[tuple[int, int, int]]:
+def _body(feet: Sequence[int]) -> set[tuple[int, int, int]]:
     """The two cells of a body."""
-    x, y, z = feet.tolist()
+    x, y, z = feet
     return {(x, y, z), (x, y + 1, z)}
 
 
 def _within_reach(
-    blocks: Int8[np.ndarray, "X Y Z"], feet: Int[np.ndarray, "3"], cell: tuple[int, int, int], placing: bool
+    blocks: Int8[np.ndarray, "X Y Z"], head: tuple[int, int, int], cell: tuple[int, int, int], placing: bool
 ) -> list[bool]:
     """For each side of `cell` that can be clicked at all, whether one of its nine clicks is near enough."""
     near = []
-    head = feet + np.array((0, 1, 0))
     for side, step in enumerate(DIRECTIONS):
         beside = (cell[0] + step[0], cell[1] + step[1], cell[2] + step[2])
         if not _in_world(beside) or (placing and blocks[beside] == AIR):
             continue
         x, y, z = (np.array(cell if placing else beside) - head).tolist()
-        points = np.array(clicks((x, y, z), side if placing else side ^ 1)) - np.array(EYE)
-        near.append(bool(((points**2).sum(-1) <= (REACH * UNIT) ** 2).any()))
+        rays = np.array(clicks((x, y, z), side if placing else side ^ 1)) - EYE
+        near.append(bool(((rays**2).sum(-1) <= (REACH * UNIT) ** 2).any()))
     return near
+
+
+def _rule_of_move(blocks: Int8[np.ndarray, "X Y Z"], target: tuple[int, int, int]) -> str:
+    """Which rule a refused move to `target` breaks."""
+    if not _in_world(target):
+        return "cell out of bounds"
+    filled = any(blocks[part] != AIR for part in _body(target) if _in_world(part))
+    return "a block is in the way" if filled else "a body is in the way"
 
 
 def refusing_rule(blocks: Int8[np.ndarray, "X Y Z"], feet: Int[np.ndarray, "2 3"], action: int) -> str:
     """Which rule it is that an action, known to be refused, breaks first."""
     what, cell, kind, direction = take_apart(action)
-    own, other = feet
-    if own.tolist() == list(ABSENT):
+    (x, y, z), other = feet[SELF].tolist(), feet[OTHER].tolist()
+    if (x, y, z) == ABSENT:
         return "the player is not seen"
     if what == MOVE:
-        x, y, z = (own + np.array(DIRECTIONS[direction])).tolist()
-        if not _in_world((x, y, z)):
-            return "cell out of bounds"
-        if any(blocks[part] != AIR for part in _body(np.array((x, y, z))) if _in_world(part)):
-            return "a block is in the way"
-        return "a body is in the way"
-    if what == PLACE:
-        if blocks[cell] != AIR:
-            return "cell not air"
-        if kind < FIRST_PLACEABLE:
-            return "kind cannot be placed"
-        if cell in _body(other):
-            return "a body is in the cell"
-    elif blocks[cell] == AIR:
-        return "nothing to break"
-    elif blocks[cell] == BEDROCK:
-        return "bedrock cannot be broken"
-    near = _within_reach(blocks, own, cell, what == PLACE)
-    if not near:
-        return "nothing solid beside it"
-    return "no line of sight" if any(near) else "out of reach"
+        dx, dy, dz = DIRECTIONS[direction]
+        return _rule_of_move(blocks, (x + dx, y + dy, z + dz))
+    placing, found = what == PLACE, blocks[cell]
+    near = _within_reach(blocks, (x, y + 1, z), cell, placing)
+    rules = (
+        (placing and found != AIR, "cell not air"),
+        (placing and kind < FIRST_PLACEABLE, "kind cannot be placed"),
+        (placing and cell in _body(other), "a body is in the cell"),
+        (not placing and found == AIR, "nothing to break"),
+        (not placing and found == BEDROCK, "bedrock cannot be broken"),
+        (not near, "nothing solid beside it"),
+        (not any(near), "out of reach"),
+        (True, "no line of sight"),
+    )
+    return next(rule for broken, rule in rules if broken)
 
 
 def _fraction(hits: Bool[np.ndarray, " _"]) -> float:
@@ -180,56 +186,88 @@ def check(recording: Recording, game: BuildingGame) -> dict[str, Any]:
     reward comes up to some rows early or late, so only the totals over all rows compare; the last row, after which
     nothing was recorded, counts in these.
     """
-    return _row(recording, replay(recording, game))
+    return compare(recording, replay(recording, game))
 
 
-def _row(recording: Recording, ours: Replay) -> dict[str, Any]:
-    """What `check` gives."""
-    num_transitions = len(recording.actions) - 1
-    same = (ours.blocks[:-1] == recording.blocks[1:]).all((1, 2, 3))
-    what = np.asarray(decode(jnp.asarray(recording.actions.astype(np.int32)), NUM_KINDS, CELLS).what)
+def compare(recording: Recording, ours: Replay) -> dict[str, Any]:
+    """What `check` gives, for a recording that has been replayed."""
     start, landed = recording.feet[:-1, SELF], recording.feet[1:, SELF]
-    known = (start != ABSENT).any(-1) & (landed != ABSENT).any(-1) & (what[:-1] == MOVE)
-    lands = (ours.feet[:-1] == landed).all(-1)[known]
+    known = (start != ABSENT).any(-1) & (landed != ABSENT).any(-1) & (ours.what[:-1] == MOVE)
     refused = [
         {
             "step": int(step),
             "rule": refusing_rule(recording.blocks[step], recording.feet[step], int(recording.actions[step])),
         }
-        for step in np.flatnonzero((what != PASS) & ~ours.effective)
+        for step in np.flatnonzero((ours.what != PASS) & ~ours.effective)
     ]
     return {
         "episode": recording.episode,
         "participant": recording.participant,
-        "transitions": num_transitions,
-        "grid_agreement": _fraction(same),
-        "move_agreement": _fraction(lands),
+        "transitions": len(recording.actions) - 1,
+        "grid_agreement": _fraction(_differing(recording, ours).sum(-1) == 0),
+        "move_agreement": _fraction((ours.feet[:-1] == landed).all(-1)[known]),
         "reward_ours": float(ours.rewards.sum()),
         "reward_recorded": float(recording.rewards.sum()),
         "refused": refused,
     }
 
 
-def _note(recording: Recording, ours: Replay, row: dict[str, Any]) -> str | None:
-    """Why the recording differs from our rules, in one sentence, or None where it does not."""
-    wrong = ours.blocks[:-1] != recording.blocks[1:]
-    num_steps = int(wrong.any((1, 2, 3)).sum())
-    by = Counter(recording.touched[1:][wrong].tolist())
+def _differing(recording: Recording, ours: Replay) -> Bool[np.ndarray, "T N"]:
+    """Which cells of the next row's world are not what our rules make of this one's."""
+    return (ours.blocks[:-1] != recording.blocks[1:]).reshape(-1, CELLS)
+
+
+class Differences(NamedTuple):
+    """Why recorded worlds are not what our rules make of them, cell by cell."""
+
+    steps: int
+    """Transitions in which some cell differs."""
+    refused: int
+    """Cells that the row's action names, which our rules refuse."""
+    refused_worth: float
+    """What the recorded changes in those are worth."""
+    partner: int
+    """Other cells that the partner touched last."""
+    unasked: int
+    """The rest: a change whose own row is late or was never written."""
+
+
+def differences(recording: Recording, ours: Replay) -> Differences:
+    """Sort the cells in which worlds differ."""
+    wrong = _differing(recording, ours)
+    steps, cells = np.nonzero(wrong)
+    edit = (ours.what == PLACE) | (ours.what == BREAK)
+    refused = (edit & ~ours.effective)[steps] & (ours.cell[steps] == cells)
+    partner = ~refused & (recording.touched.reshape(-1, CELLS)[steps + 1, cells] == OTHER + 1)
+    worth, goal = 0.0, jnp.asarray(recording.goal)
+    for step, cell in zip(steps[refused], cells[refused], strict=True):
+        before, after = (similarity(jnp.asarray(recording.blocks[at]), goal) for at in (step, step + 1))
+        worth += float((after - before).reshape(-1)[cell])
+    return Differences(
+        steps=len(np.unique(steps)),
+        refused=int(refused.sum()),
+        refused_worth=worth,
+        partner=int(partner.sum()),
+        unasked=int((~refused & ~partner).sum()),
+    )
+
+
+def explain(recording: Recording, ours: Replay, row: dict[str, Any]) -> str | None:
+    """Why the recording differs from our rules, in a few sentences, or None where it does not."""
+    found = differences(recording, ours)
     rules = Counter(refusal["rule"] for refusal in row["refused"])
-    parts = []
-    if num_steps:
-        parts.append(
-            f"in {num_steps} of {row['transitions']} transitions {int(wrong.sum())} cells change otherwise than by the "
-            f"row's own action (last touched by the partner {by[OTHER + 1]}, by the player {by[SELF + 1]}, by nobody "
-            f"{by[0]})"
+    said = []
+    if found.steps:
+        said.append(
+            f"{found.steps} of {row['transitions']} transitions are not what our rules make of the row's action: "
+            f"{found.refused} cells by edits that our rules refuse (worth {found.refused_worth:+g}), "
+            f"{found.partner} by the partner, {found.unasked} that no action of the row asks for"
         )
     if rules:
-        parts.append("our rules refuse " + ", ".join(f"{count} ({rule})" for rule, count in rules.most_common()))
-    if not parts:
-        return None
-    if recording.with_partner:
-        parts.append("the partner's edits since the row before are merged into a row, so grids and rewards must differ")
-    return f"{recording.file}, episode {recording.episode}: {'; '.join(parts)}."
+        said.append("Refused: " + ", ".join(f"{count} × {rule}" for rule, count in rules.most_common()))
+    if said and recording.with_partner:
+        said.append("A row also holds what the partner did since the row before, and the reward is the team's")
+    return f"{recording.file}, episode {recording.episode}: {'. '.join(said)}." if said else None
 
 
 def check_recordings(path: Path) -> Report:
@@ -238,8 +276,8 @@ def check_recordings(path: Path) -> Report:
     rows, notes = [], []
     for recording in load_recordings(path, problems.append):
         ours = replay(recording, recorded_game(recording.goal[None]))
-        row = _row(recording, ours)
+        row = compare(recording, ours)
         rows.append(row)
-        note = _note(recording, ours, row)
+        note = explain(recording, ours, row)
         notes += [] if note is None else [note]
     return Report(rows, [str(problem) for problem in problems], notes)

@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Int8, Int64
@@ -101,7 +101,7 @@ def load_recordings(path: Path, refuse: Callable[[Refused], None]) -> Iterator[R
                 yield from _read_zip(file, refuse)
             else:
                 with file.open("rb") as stream:
-                    yield from _read_lines(stream, file.name, refuse)
+                    yield from _read_lines(stream.readline, file.name, refuse)
         except FileNotFoundError:
             refuse(Refused(str(file), "there is no such file"))
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
@@ -117,13 +117,13 @@ def _read_zip(path: Path, refuse: Callable[[Refused], None]) -> Iterator[Recordi
             refuse(Refused(path.name, "the zip holds no .json or .jsonl file"))
         for name in names:
             with archive.open(name) as stream:
-                yield from _read_lines(stream, path.name if len(names) == 1 else f"{path.name}/{name}", refuse)
+                yield from _read_lines(stream.readline, path.name if len(names) == 1 else f"{path.name}/{name}", refuse)
 
 
-def _read_lines(stream: IO[bytes], file: str, refuse: Callable[[Refused], None]) -> Iterator[Recording]:
+def _read_lines(readline: Callable[[int], bytes], file: str, refuse: Callable[[Refused], None]) -> Iterator[Recording]:
     """The recordings of one JSON file, a line each."""
     number = 0
-    while line := stream.readline(MAX_LINE + 1):
+    while line := readline(MAX_LINE + 1):
         number += 1
         if len(line) > MAX_LINE:
             return refuse(Refused(file, f"the line is longer than {MAX_LINE} bytes, the file is not read on", number))
