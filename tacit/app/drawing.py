@@ -125,12 +125,12 @@ def _sprite(view: View, cell: tuple[int, int, int], width: int) -> Image.Image:
 @lru_cache(maxsize=4096)
 def _cube(kind: int, player: int, step: int, odd: int, width: int) -> Image.Image:
     """A cube of one kind; every other one a little darker, so that single blocks can be told apart."""
-    colour = scaled(ImageColor.getrgb(COLOURS[kind])[:3], 1.0 if odd else 0.95)
+    colour = scaled(ImageColor.getrgb(COLOURS[kind])[:3], 1.0 if odd else 0.93)
     line = scaled(colour, 0.55)
     if player:
         tint = ImageColor.getrgb(PLAYER_COLOURS[player - 1])[:3]
         line = mixed(line, tint, 0.7)
-        colour = mixed(colour, tint, 0.35 if width < CRISP_WIDTH else 0.1)
+        colour = mixed(colour, tint, 0.22 if width < CRISP_WIDTH else 0.1)
     alpha = step / OPACITY_STEPS * (0.6 if kind == GLASS else 1.0)
     return _box(colour, line, alpha, width, (0.0, 0.0, 1.0))
 

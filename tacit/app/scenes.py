@@ -3,36 +3,21 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int8
+from jaxtyping import Float, Int, Int8
 
 from tacit.core import ASSISTANT, HUMAN, Episode, Thoughts
-from tacit.games.building.blocks import AIR
-from tacit.games.building.game import State, edit_distance
+from tacit.games.building.game import House, State, edit_distance
 
-
-class Story(NamedTuple):
-    """An episode of T turns as NumPy arrays: T + 1 worlds, what both players did, what the assistant believed.
-
-    `beliefs` are what it believed when it saw the world of the same index, and last once more at the end; they are None
-    for an assistant that believes nothing.
-    """
-
-    goal: Int8[np.ndarray, "X Y Z"]
-    blocks: Int8[np.ndarray, "T+1 X Y Z"]
-    touched: Int8[np.ndarray, "T+1 X Y Z"]
-    feet: Int[np.ndarray, "T+1 2 3"]
-    edited: Bool[np.ndarray, "T+1 2"]
-    rewards: Float[np.ndarray, "T 2"]
-    beliefs: Float[np.ndarray, "T+1 X Y Z M"] | None
+GROUND = 2
+"""Layers that are there from the start."""
 
 
 class Scene(NamedTuple):
     """One moment: the world, the goal, the belief, and what has been done so far.
 
-    `completed` is the share of the edits that the goal needs which is done; `sureness` is how sure the belief is of the
-    kind of a block that it expects, on average, None without a belief.
+    The belief is what the assistant thinks of this very world; None if it believes nothing. `gained` is how many of the
+    `needed` edits are done, harm taken off; `sureness` how sure the belief is of a block that it expects, on average.
     """
 
     turn: int
@@ -40,64 +25,71 @@ class Scene(NamedTuple):
     blocks: Int8[np.ndarray, "X Y Z"]
     touched: Int8[np.ndarray, "X Y Z"]
     feet: Int[np.ndarray, "2 3"]
-    belief: Float[np.ndarray, "X Y Z M"] | None
-    completed: float
-    human_edits: int
-    assistant_right: int
-    assistant_wrong: int
-    sureness: float | None
+    needed: float
+    gained: float = 0.0
+    human_edits: int = 0
+    assistant_right: int = 0
+    assistant_wrong: int = 0
+    belief: Float[np.ndarray, "X Y Z M"] | None = None
+    sureness: float | None = None
+
+    @property
+    def completed(self) -> float:
+        """The share of the needed edits that is done."""
+        return self.gained / self.needed if self.needed else 1.0
 
 
-def story(episode: Episode, thoughts: Thoughts) -> Story:
-    """The active part of an episode; `thoughts` are None or have `probabilities` [T, X, Y, Z, M]."""
-    num_turns = int(episode.active.sum())
-    states: State = jax.tree.map(lambda leaf: leaf[: num_turns + 1], episode.states)
-    beliefs = None
-    if thoughts is not None and num_turns:
-        acted_on = np.asarray(thoughts.probabilities[:num_turns])
-        beliefs = np.concatenate([acted_on, acted_on[-1:]])
-    return Story(
-        np.asarray(episode.theta),
-        np.asarray(states.blocks),
-        np.asarray(states.touched),
-        np.asarray(states.feet),
-        np.asarray(states.edits.cell) >= 0,
-        np.asarray(episode.rewards[:num_turns]),
-        beliefs,
+def opening(goal: House, state: State) -> Scene:
+    """The moment before the first turn."""
+    needed = float(edit_distance(state.blocks, goal))
+    return Scene(0, np.asarray(goal), *_world(state), needed)
+
+
+def following(scene: Scene, state: State, rewards: Float[np.ndarray, "2"]) -> Scene:
+    """The moment after a turn that led to `state`; it keeps the old belief until it is given its own."""
+    assistant = float(rewards[ASSISTANT])
+    blocks, touched, feet = _world(state)
+    return scene._replace(
+        turn=scene.turn + 1,
+        blocks=blocks,
+        touched=touched,
+        feet=feet,
+        gained=scene.gained + float(rewards.sum()),
+        human_edits=scene.human_edits + int(state.edits.cell[HUMAN] >= 0),
+        assistant_right=scene.assistant_right + int(assistant > 0),
+        assistant_wrong=scene.assistant_wrong + int(assistant < 0),
     )
 
 
-def scenes(told: Story) -> list[Scene]:
-    """Every moment of a story, from the first world to the last."""
-    needed = max(1.0, float(edit_distance(jnp.asarray(told.blocks[0]), jnp.asarray(told.goal))))
-    before = np.zeros((1, 2))
-    gained = np.cumsum(np.concatenate([before, told.rewards]), 0)
-    right = np.cumsum(np.concatenate([before, told.rewards > 0]), 0)[:, ASSISTANT]
-    wrong = np.cumsum(np.concatenate([before, told.rewards < 0]), 0)[:, ASSISTANT]
-    human = np.cumsum(told.edited[:, HUMAN])
-    return [
-        Scene(
-            turn,
-            told.goal,
-            told.blocks[turn],
-            told.touched[turn],
-            told.feet[turn],
-            None if told.beliefs is None else told.beliefs[turn],
-            float(gained[turn].sum()) / needed,
-            int(human[turn]),
-            int(right[turn]),
-            int(wrong[turn]),
-            None if told.beliefs is None else sureness(told.beliefs[turn], told.blocks[0]),
-        )
-        for turn in range(len(told.blocks))
-    ]
+def believing(scene: Scene, thoughts: Thoughts) -> Scene:
+    """The scene with what the assistant thought of it: None, or a record with `probabilities` [X, Y, Z, M]."""
+    if thoughts is None:
+        return scene
+    belief = np.asarray(thoughts.probabilities)
+    return scene._replace(belief=belief, sureness=sureness(belief))
 
 
-def sureness(belief: Float[np.ndarray, "X Y Z M"], ground: Int8[np.ndarray, "X Y Z"]) -> float:
-    """Σ_c s_c·max_m b_c(m) / Σ_c s_c over the cells that began as air; s_c is the probability of a block there."""
-    above = belief[ground == AIR][:, 1:]
-    expected = above.sum(-1)
-    return float((expected * above.max(-1)).sum() / max(float(expected.sum()), 1e-9))
+def scenes(episode: Episode, thoughts: Thoughts) -> list[Scene]:
+    """Every moment of an episode, from the first world to the last; `thoughts` as `play.retrace` gives them."""
+    states, thoughts = jax.tree.map(np.asarray, (episode.states, thoughts))
+    rewards = np.asarray(episode.rewards)
+    told = [opening(episode.theta, jax.tree.map(lambda leaf: leaf[0], episode.states))]
+    for turn in range(int(episode.active.sum())):
+        told[-1] = believing(told[-1], jax.tree.map(lambda leaf, turn=turn: leaf[turn], thoughts))
+        after = jax.tree.map(lambda leaf, turn=turn: leaf[turn + 1], states)
+        told.append(following(told[-1], after, rewards[turn]))
+    return told
+
+
+def _world(state: State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return np.asarray(state.blocks), np.asarray(state.touched), np.asarray(state.feet)
+
+
+def sureness(belief: Float[np.ndarray, "X Y Z M"]) -> float:
+    """Σ_c s_c·max_m b_c(m) / Σ_c s_c over the cells above ground; s_c is the probability of a block there."""
+    blocks = belief[:, GROUND:, :, 1:]
+    expected = blocks.sum(-1)
+    return float((expected * blocks.max(-1)).sum() / max(float(expected.sum()), 1e-9))
 
 
 def few(all_scenes: list[Scene], most: int) -> list[Scene]:

@@ -1,0 +1,344 @@
+"""What can be done from the command line? Every command, its flags and its help."""
+
+# ruff: noqa: PLC0415 - what a command needs is imported when it runs, so that help and lists come at once.
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
+
+from tacit.members import Member, find, members
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+KINDS = ("games", "humans", "assistants", "feedback", "studies")
+USAGE, INTERRUPTED = 2, 130
+
+
+class UsageError(ValueError):
+    """The command was put wrongly; the message is one sentence."""
+
+
+Seed = Annotated[int, arg(help="Chance starts here: the same seed gives the same episodes.")]
+File = Annotated[Path | None, arg(metavar="FILE")]
+Json = Annotated[bool, arg(name="json", help="Print JSON on standard output and nothing else.")]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Watch a simulated person build an unseen house with an assistant's help.
+
+    Example: tacit demo --seed 3 --save house.safetensors
+    """
+
+    game: str = "building-small"
+    """Which building game; see tacit list games."""
+    human: str = "builder"
+    """Who builds; see tacit list humans."""
+    assistant: str = "particles"
+    """Who helps; see tacit list assistants."""
+    seed: Seed = 0
+    delay: float = 0.08
+    """Seconds from one turn to the next, at least."""
+    fast: bool = False
+    """As fast as it goes: no delay."""
+    save: File = None
+    """Keep the episode in this file, for tacit replay."""
+
+    def run(self) -> int:
+        """Play it."""
+        from tacit.app import demo
+
+        check_seed(self.seed)
+        check_delay(self.delay)
+        delay = 0.0 if self.fast else self.delay
+        demo.run(demo.Settings(self.game, self.human, self.assistant, self.seed, delay, self.save), console())
+        return 0
+
+
+@dataclass(frozen=True)
+class List:
+    """List what there is: games, humans, assistants, feedback, studies.
+
+    Example: tacit list assistants
+    """
+
+    kind: Positional[Literal["games", "humans", "assistants", "feedback", "studies"] | None] = None
+    """Only these."""
+    json: Json = False
+
+    def run(self) -> int:
+        """Print a line for each."""
+        rows = [
+            {"name": member.name, "kind": kind, "about": member.about}
+            for kind in ([self.kind] if self.kind else KINDS)
+            for member in listed(kind)
+        ]
+        if self.json:
+            return print_json(rows)
+        width = max([len(row["name"]) for row in rows], default=0)
+        for row in rows:
+            print(f"{row['kind']:<10}  {row['name']:<{width}}  {row['about']}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Play many unseen goals with each assistant and compare what was achieved, with 95 % intervals.
+
+    Example: tacit evaluate --assistants none,particles,oracle --episodes 32 --json
+    """
+
+    game: str = "building-small"
+    """Which game; see tacit list games."""
+    human: str = "builder"
+    """Who knows the goal; see tacit list humans."""
+    assistants: str = "none,particles,oracle"
+    """Who helps, separated by commas; see tacit list assistants. All meet the same episodes."""
+    episodes: int = 32
+    """How many, for each assistant."""
+    seed: Seed = 0
+    json: Json = False
+
+    def run(self) -> int:
+        """Play them and print a row for each assistant."""
+        names = [name.strip() for name in self.assistants.split(",") if name.strip()]
+        check_seed(self.seed)
+        if self.episodes < 1:
+            raise UsageError(f"--episodes {self.episodes} leaves nothing to measure; give at least 1.")
+        if not names or len(set(names)) < len(names):
+            raise UsageError("--assistants wants names separated by commas, each of them once.")
+        for name in names:
+            find("tacit.assistants", name)
+        from rich.console import Console
+        from rich.table import Table
+
+        from tacit.app import evaluate
+
+        with Console(stderr=True).status("compiling") as status:
+            rows = evaluate.rows(
+                self.game,
+                self.human,
+                names,
+                self.episodes,
+                self.seed,
+                lambda name, finished, turns: status.update(f"{name}: turn {turns}, {finished} episodes finished"),
+            )
+        if self.json:
+            return print_json(rows)
+        table = Table("assistant", *evaluate.COLUMNS.values(), title=f"{self.episodes} episodes of {self.game}")
+        for row in rows:
+            table.add_row(row["assistant"], *(evaluate.cell(row[key]) for key in evaluate.COLUMNS))
+        console().print(table)
+        return 0
+
+
+@dataclass(frozen=True)
+class Replay:
+    """See a recorded episode again, in the terminal or as a film, a page or a picture.
+
+    Example: tacit replay house.safetensors --out house.gif
+    """
+
+    episode: Positional[Path]
+    """A file that tacit demo --save wrote."""
+    out: File = None
+    """Write FILE.gif, FILE.html (one file with a slider) or FILE.png instead of showing it."""
+    turn: Annotated[int | None, arg(metavar="INT")] = None
+    """Which moment a picture shows; the last if not given."""
+    delay: float = 0.08
+    """Seconds from one turn to the next in the terminal."""
+
+    def run(self) -> int:
+        """Show it or write it."""
+        from tacit.app import replay
+
+        check_delay(self.delay)
+        if self.out is not None and self.out.suffix.lower() not in replay.KINDS:
+            raise UsageError(f"{self.out} should end in {', '.join(replay.KINDS[:-1])} or {replay.KINDS[-1]}.")
+        if self.turn is not None and (self.out is None or self.out.suffix.lower() != ".png"):
+            raise UsageError("--turn chooses the moment of a picture: give --out FILE.png with it.")
+        replay.run(self.episode, self.out, self.turn, self.delay, console())
+        return 0
+
+
+@dataclass(frozen=True)
+class Study:
+    """Run a published table or figure and check what it claims; the exit status is 1 if a claim fails.
+
+    Example: tacit study particles --tier small
+    """
+
+    name: Positional[str]
+    """Which study, see tacit list studies; all for every one."""
+    tier: Literal["tiny", "small", "full"] = "tiny"
+    """Under a minute, minutes on two cores, or a GPU."""
+    data: File = None
+    """Recordings of people, for the studies that need them."""
+    json: Json = False
+
+    def run(self) -> int:
+        """Run them and print each claim."""
+        from tacit.studies import claims
+
+        chosen = listed("studies") if self.name == "all" else [find("tacit.studies", self.name)]
+        reports = []
+        for study in chosen:
+            report = claims.run(study, self.tier, self.data)
+            reports.append(report)
+            if not self.json:
+                print(f"{report.study}: {'skipped: ' + report.skipped if report.skipped else ''}")
+                for claim in report.claims:
+                    sign = "ok    " if claim.passed else "FAILED"
+                    print(
+                        f"  {sign} {claim.name}: {claim.measured:.4g} (expected {claim.expected:.4g}; {claim.source})"
+                    )
+        if self.json:
+            print_json([report.json() for report in reports])
+        return 0 if all(claim.passed for report in reports for claim in report.claims) else 1
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measure how fast something is, as a ratio to a baseline in the same run.
+
+    Example: tacit bench building
+    """
+
+    name: Positional[str]
+    """Which benchmark: a file of tacit/benchmarks."""
+    json: Json = False
+
+    def run(self) -> int:
+        """Run it and print a line for each figure."""
+        rows = find("tacit.benchmarks", self.name).load().make()
+        if self.json:
+            return print_json(rows)
+        for row in rows:
+            ratio = "" if row["ratio"] is None else f"  {row['ratio']:.2f} x {row['baseline']}"
+            print(f"{row['name']:<40} {row['value']:>12.4g} {row['unit']}{ratio}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Data:
+    """Recordings of people: replay them under our own rules and say how far both agree.
+
+    Example: tacit data check-recordings human_data.zip
+    """
+
+    action: Positional[Literal["check-recordings"]]
+    """What to do with them."""
+    path: Positional[Path]
+    """A zip of recordings, a JSON-lines file, or a folder of them."""
+    json: Json = False
+
+    def run(self) -> int:
+        """Check them; the exit status is 1 if something could not be read."""
+        from tacit.games.building.checking import check_recordings
+
+        report = check_recordings(self.path)
+        if self.json:
+            print_json(report.rows)
+        else:
+            for row in report.rows:
+                print(recording_line(row))
+            for note in report.notes:
+                print(note)
+        for problem in report.problems:
+            print(f"tacit: {problem}", file=sys.stderr)
+        return 1 if report.problems else 0
+
+
+def recording_line(row: dict[str, Any]) -> str:
+    """One recorded episode in words."""
+    return (
+        f"episode {row['episode']}, {row['participant']}: {row['transitions']} transitions, "
+        f"grid {100 * row['grid_agreement']:.2f} %, moves {100 * row['move_agreement']:.2f} %, "
+        f"reward {row['reward_ours']:g} (recorded {row['reward_recorded']:g}), {len(row['refused'])} refused"
+    )
+
+
+Command = (
+    Annotated[Demo, subcommand("demo")]
+    | Annotated[List, subcommand("list")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Replay, subcommand("replay")]
+    | Annotated[Data, subcommand("data")]
+    | Annotated[Study, subcommand("study")]
+    | Annotated[Bench, subcommand("bench")]
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command line, without the program's name; returns the exit status. Nothing given means the demo."""
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        command = tyro.cli(
+            Command,  # pyright: ignore[reportArgumentType]
+            prog="tacit",
+            description="Assistants that work out what you want. Without a command: tacit demo.",
+            args=words or ["demo"],
+            config=(FlagCreatePairsOff,),
+        )
+        status = command.run()
+        sys.stdout.flush()
+        return status
+    except SystemExit as stopped:
+        return int(stopped.code or 0)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; what is left of it goes nowhere, or Python would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except UsageError as error:
+        return complain(error, USAGE)
+    except (ValueError, OSError) as error:
+        return complain(error, 1)
+
+
+def complain(error: Exception, status: int) -> int:
+    """Say what was wrong in one line."""
+    print(f"tacit: {str(error).strip().partition(chr(10))[0]}", file=sys.stderr)
+    return status
+
+
+def listed(kind: str) -> list[Member]:
+    """The members of one of KINDS; none where this installation has no such folder."""
+    try:
+        return members(f"tacit.{kind}")
+    except ValueError:
+        return []
+
+
+def print_json(rows: Any) -> int:
+    """Print rows as JSON; returns the exit status 0."""
+    print(json.dumps(rows, indent=1, allow_nan=False))
+    return 0
+
+
+def console() -> "Console":
+    """Where people read."""
+    from rich.console import Console
+
+    return Console()
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what cannot be a seed."""
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"--seed {seed} is not between 0 and {2**32 - 1}.")
+
+
+def check_delay(delay: float) -> None:
+    """Refuse what cannot be waited for."""
+    if not 0 <= delay <= 3600:
+        raise UsageError(f"--delay {delay:g} is not a number of seconds between 0 and 3600.")
