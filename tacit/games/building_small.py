@@ -1,0 +1,12 @@
+"""Build an unseen house of six materials within 8 x 8 x 8 cells: the building game with a short reach."""
+
+from tacit.games.building.game import BuildingGame
+from tacit.games.building.houses import HouseGenerator
+
+SHAPE = (8, 8, 8)
+NUM_KINDS = 8
+
+
+def make(split: str = "train") -> BuildingGame:
+    """The game; `split` chooses the houses: "train", "test" or "all"."""
+    return BuildingGame(HouseGenerator(SHAPE, NUM_KINDS, split), SHAPE, NUM_KINDS, reach=3.0, horizon=400)
