@@ -3,7 +3,6 @@
 Every row is a test of its own: its recorded world and bodies, its action, our rules; then the next row's world.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -255,16 +254,18 @@ def differences(recording: Recording, ours: Replay) -> Differences:
 def explain(recording: Recording, ours: Replay, row: dict[str, Any]) -> str | None:
     """Why the recording differs from our rules, in a few sentences, or None where it does not."""
     found = differences(recording, ours)
-    rules = Counter(refusal["rule"] for refusal in row["refused"])
     said = []
     if found.steps:
-        said.append(
-            f"{found.steps} of {row['transitions']} transitions are not what our rules make of the row's action: "
-            f"{found.refused} cells by edits that our rules refuse (worth {found.refused_worth:+g}), "
-            f"{found.partner} by the partner, {found.unasked} that no action of the row asks for"
-        )
-    if rules:
-        said.append("Refused: " + ", ".join(f"{count} × {rule}" for rule, count in rules.most_common()))
+        cells = {
+            f"by edits that our rules refuse (worth {found.refused_worth:+g})": found.refused,
+            "by the partner": found.partner,
+            "that no action of the row asks for": found.unasked,
+        }
+        counted = ", ".join(f"{count} {why}" for why, count in cells.items() if count)
+        said.append(f"{found.steps} of {row['transitions']} transitions are not what our rules make; cells: {counted}")
+    for rule in dict.fromkeys(refusal["rule"] for refusal in row["refused"]):
+        steps = [str(refusal["step"]) for refusal in row["refused"] if refusal["rule"] == rule]
+        said.append(f"Refused, {rule}: step {', '.join(steps)}")
     if said and recording.with_partner:
         said.append("A row also holds what the partner did since the row before, and the reward is the team's")
     return f"{recording.file}, episode {recording.episode}: {'. '.join(said)}." if said else None
