@@ -9,7 +9,7 @@ and a learned belief alike.
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Int8
+from jaxtyping import Array, Bool, Float, Int8
 
 from tacit.core import ASSISTANT, HUMAN, Game
 from tacit.games.building.actions import DIRECTIONS, EditLogits

@@ -1,0 +1,115 @@
+"""What does one thing that the human did say of each cell of the house, when the other cells are only believed?
+
+The builder's choice probability is a ratio of sums over cells, P(a | θ) = Σ_c A_c(θ_c) / Σ_c w_c(θ_c), where w is the
+weight of the edit that cell c needs if it should be of kind θ_c, and A the part of it that would lead to action a. With
+the other cells replaced by their expectation under the present belief q, that gives a likelihood of each kind of each
+cell; their logarithms add up over turns. So what the human passed over counts, not only what they built.
+(Assumed-density filtering with one factor a cell: Minka 2001, "Expectation propagation".)
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from tacit.core import HUMAN
+from tacit.games.building import actions
+from tacit.games.building.actions import BREAK, DIRECTIONS, MOVE, PLACE
+from tacit.games.building.blocks import AIR, DIRT
+from tacit.games.building.game import Observation
+from tacit.humans import builder
+from tacit.humans.builder import Notes, Persona, Scene
+
+UNEXPLAINED = 0.05
+"""How often a person does what the builder's rule does not foresee. Even then they edit what the house needs."""
+SPREAD = 0.05
+"""Probability of each of the actions that then make sense."""
+SLIP = 0.01
+"""Probability that a block is put or broken where the house does not need it."""
+SMALLEST = 1e-20
+"""Least sum of weights; the weights' scale is such that the greatest is 1."""
+
+
+class Reading(NamedTuple):
+    """What a turn says: of each cell's kind, and of each candidate for who the person is."""
+
+    cells: Float[Array, "N M"]
+    people: Float[Array, " K"]
+
+
+def kind_weights(
+    persona: Persona, observation: Observation, scene: Scene, notes: Notes, num_kinds: int
+) -> Float[Array, "N M"]:
+    """The weight w of what each cell needs if it should be of each kind; 0 where nothing is needed or can be done."""
+    blocks = observation.blocks
+    empty = (blocks == AIR)[..., None]
+    kinds = jnp.arange(num_kinds, dtype=jnp.int8)
+    plain = persona._replace(same=jnp.zeros(()))
+    undug = notes._replace(dug=jnp.zeros_like(notes.dug))
+    # Two houses ask for every edit there is: one that lacks all the blocks, one in which all that stands is wrong.
+    lacking = builder.plan(jnp.where(blocks == AIR, jnp.int8(DIRT), blocks), plain, blocks, scene, undug).utility
+    standing = builder.plan(jnp.full_like(blocks, AIR), plain, blocks, scene, undug).utility
+    utility = jnp.where(empty, lacking[..., None], standing[..., None])
+    utility += jnp.where(empty & (kinds == notes.last_kind), persona.same, 0.0)
+    utility -= jnp.where(empty & (kinds == notes.dug[..., None]), builder.HOLE_PENALTY, 0.0)
+    needed = (kinds != blocks[..., None]) & (utility > -jnp.inf)
+    utility = jnp.where(needed, utility, -jnp.inf).reshape(-1, num_kinds)
+    return jnp.exp(utility - jnp.maximum(utility.max(), -1e9))
+
+
+def leads_to(
+    persona: Persona, observation: Observation, scene: Scene, action: Int[Array, ""], num_kinds: int
+) -> Float[Array, "N M"]:
+    """P(action | the edit meant is at this cell, which should be of this kind)."""
+    num_cells = observation.blocks.size
+    legal = observation.legal[HUMAN]
+    what, cell, kind, direction = actions.decode(action, num_kinds, num_cells)
+    there = jnp.arange(num_cells, dtype=jnp.int32) == cell
+    spare = max(num_kinds - DIRT - 1, 1)
+    right = jnp.arange(num_kinds, dtype=jnp.int32) == kind
+    placed = there[:, None] * jnp.where(right, 1.0 - persona.mistake, persona.mistake / spare)[None]
+    later = ~(legal.place | legal.remove)
+    way = later & (scene.first.reshape(-1) == direction)
+    barred = scene.bars & ~legal.move[:, None]
+    dug = (barred[:, cell] / jnp.maximum(barred.sum(1), 1)).astype(jnp.float32)
+    first = jnp.minimum(scene.first.reshape(-1), len(DIRECTIONS) - 1)
+    broken = there.astype(jnp.float32) + jnp.where(later, dug[first], 0.0)
+    along = jnp.select([what == BREAK, what == MOVE], [broken, way.astype(jnp.float32)], 0.0)
+    return jnp.where(what == PLACE, placed, along[:, None])
+
+
+def read(
+    people: Persona,
+    log_weights: Float[Array, " K"],
+    observation: Observation,
+    scene: Scene,
+    notes: Notes,
+    action: Int[Array, ""],
+    probabilities: Float[Array, "N M"],
+) -> Reading:
+    """Log-likelihoods of what the human did on `observation`. Passing says nothing; nor does what nobody needs."""
+    num_kinds = probabilities.shape[-1]
+
+    what, cell, _, _ = actions.decode(action, num_kinds, len(probabilities))
+    edits = (what == PLACE) | (what == BREAK)
+    there = jnp.arange(len(probabilities), dtype=jnp.int32) == cell
+
+    def one(persona: Persona) -> tuple[Float[Array, "N M"], Float[Array, ""]]:
+        weight = kind_weights(persona, observation, scene, notes, num_kinds)
+        leads = leads_to(persona, observation, scene, action, num_kinds)
+        part = weight * leads
+        total, hits = ((probabilities * table).sum(1) for table in (weight, part))
+        others, other_hits = (jnp.maximum(x.sum() - x, 0.0) for x in (total, hits))
+        cells = (other_hits[:, None] + part) / jnp.maximum(others[:, None] + weight, SMALLEST)
+        # Whatever made the person choose this edit, it tells of the edited cell.
+        meant = jnp.where(edits, (1.0 - SLIP) * leads + SLIP, 1.0)
+        likely = (probabilities[cell] * meant[cell]).sum()
+        odd = SPREAD * jnp.where(there[:, None] & edits, meant, jnp.where(edits, likely, 1.0))
+        chance = hits.sum() / jnp.maximum(total.sum(), SMALLEST)
+        return (1.0 - UNEXPLAINED) * cells + UNEXPLAINED * odd, (1.0 - UNEXPLAINED) * chance + UNEXPLAINED * SPREAD
+
+    cells, chance = jax.vmap(one)(people)
+    mixed = jnp.tensordot(jax.nn.softmax(log_weights), cells, axes=1)
+    acted = action != 0
+    return Reading(jnp.where(acted, jnp.log(mixed), 0.0), jnp.where(acted, jnp.log(chance), 0.0))

@@ -1,0 +1,178 @@
+"""Helps by Bayes' rule: a cloud of houses that could explain what the human has done, and a greedy hand.
+
+Evidence about each cell is read off every action of the human, under the builder's own choice rule (`evidence`). The
+houses of the cloud are plans of the generator's split, weighed by it; where few of them are left with any weight the
+cloud is drawn anew from itself, and every turn each shape is moved and its materials are drawn anew (`parts`):
+resample-move, Gilks and Berzuini 2001. Since no plan may fit exactly, a cell whose evidence the cloud cannot explain is
+believed on its own. What the assistant itself placed is no evidence; that the human let it stand is.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from tacit.assistants import evidence, parts
+from tacit.assistants.hand import building_game, hand
+from tacit.beliefs.particles import ParticleBelief
+from tacit.core import ASSISTANT, HUMAN, Assistant, Game, Human
+from tacit.games.building.actions import EditLogits
+from tacit.games.building.game import BuildingGame, Observation
+from tacit.games.building.houses import HouseGenerator
+from tacit.humans import builder
+from tacit.humans.builder import Builder, Notes, Persona
+
+NUM_PARTICLES, NUM_PEOPLE = 128, 8
+PRIOR_HOUSES = 512
+"""Houses from which the marginal prior is counted."""
+
+
+class Knowledge(NamedTuple):
+    """What the assistant carries from turn to turn."""
+
+    belief: ParticleBelief
+    evidence: Float[Array, "N M"]
+    """Log-likelihood of each kind at each cell, summed over turns, within bounds."""
+    people: Persona
+    log_people: Float[Array, " K"]
+    notes: Notes
+    """The human's, which are public."""
+    last: Observation
+    probabilities: Float[Array, "X Y Z M"]
+
+
+class Thoughts(NamedTuple):
+    """The probability of each kind at each cell."""
+
+    probabilities: Float[Array, "X Y Z M"]
+
+
+class Particles(Assistant):
+    """The Bayesian assistant over a generator's houses. Settings were chosen on houses of the train split."""
+
+    game: BuildingGame
+    generator: HouseGenerator
+    model: Builder
+    prior: Float[Array, "N M"]
+    """Share of the generator's houses with each kind at each cell."""
+    threshold: float = 0.5
+    """Least expected gain of an edit."""
+    bound: float = 8.0
+    """Most that the evidence of all turns may say about one cell, in nats."""
+    doubt: float = 0.02
+    """Prior probability that a cell is not as any house of the cloud has it."""
+    num_particles: int = eqx.field(static=True, default=NUM_PARTICLES)
+    num_moves: int = eqx.field(static=True, default=1)
+    """Metropolis-Hastings moves of every particle each turn."""
+
+    def init(self, key: Key[Array, ""]) -> Knowledge:
+        """A fresh cloud from the generator's split, and a few candidates for who the person is."""
+        plan_key, people_key, fit_key, world_key = jax.random.split(key, 4)
+        nothing = jnp.zeros_like(self.prior)
+
+        def one(plan_key: Key[Array, ""], fit_key: Key[Array, ""]) -> parts.Particle:
+            plan = self.generator.sample_plan(plan_key)
+            layout = parts.lay_out(self.generator, plan)
+            return parts.fit(self.generator, plan, layout, nothing, fit_key)._replace(plan=plan)
+
+        keys = (jax.random.split(k, self.num_particles) for k in (plan_key, fit_key))
+        belief = ParticleBelief(jax.vmap(one)(*keys), jnp.full((self.num_particles,), -jnp.log(self.num_particles)))
+        memories = jax.vmap(self.model.init)(jax.random.split(people_key, NUM_PEOPLE))
+        return Knowledge(
+            belief=belief,
+            evidence=nothing,
+            people=memories.persona,
+            log_people=jnp.zeros((NUM_PEOPLE,)),
+            notes=jax.tree.map(lambda x: x[0], memories.notes),
+            last=self.game.observe(self.game.init(world_key))[ASSISTANT],
+            probabilities=self.prior.reshape(*self.game.shape, self.game.num_kinds),
+        )
+
+    def logits(self, memory: Knowledge, observation: Observation, key: Key[Array, ""]) -> tuple[EditLogits, Knowledge]:
+        """Learn from what the human did last, then act on it."""
+        memory = self.learn(memory, observation, key)
+        return hand(observation, memory.probabilities, self.threshold), memory
+
+    def thoughts(self, memory: Knowledge) -> Thoughts:
+        """What each cell probably should be."""
+        return Thoughts(memory.probabilities)
+
+    def learn(self, memory: Knowledge, observation: Observation, key: Key[Array, ""]) -> Knowledge:
+        """Bayes' rule for the human's last action, chosen on the observation before this one."""
+        scene, notes = builder.look(memory.last, memory.notes, self.model.reach)
+        flat = memory.probabilities.reshape(self.prior.shape)
+        action = observation.last_actions[HUMAN]
+        reading = evidence.read(memory.people, memory.log_people, memory.last, scene, notes, action, flat)
+        started = observation.time > 0
+        gained = jnp.where(started, reading.cells, 0.0)
+        total = memory.evidence + gained
+        total = jnp.maximum(total - total.max(axis=1, keepdims=True), -self.bound)
+        belief = self.renew(memory.belief, total, key)
+        return Knowledge(
+            belief=belief,
+            evidence=total,
+            people=memory.people,
+            log_people=jax.nn.log_softmax(memory.log_people + jnp.where(started, reading.people, 0.0)),
+            notes=jax.tree.map(lambda new, old: jnp.where(started, new, old), notes, memory.notes),
+            last=observation,
+            probabilities=self.combine(belief, total).reshape(memory.probabilities.shape),
+        )
+
+    def renew(self, belief: ParticleBelief, total: Float[Array, "N M"], key: Key[Array, ""]) -> ParticleBelief:
+        """Weigh the cloud by the new evidence, draw it anew where it is thin, and move it."""
+        resample_key, settle_key, *move_keys = jax.random.split(key, 2 + self.num_moves)
+
+        def settle(one: parts.Particle, key: Key[Array, ""]) -> parts.Particle:
+            return parts.settle(self.generator, one, total, key)
+
+        def move(one: parts.Particle, key: Key[Array, ""]) -> parts.Particle:
+            return parts.move(self.generator, one, total, key)
+
+        before = belief.hypotheses.log_evidence
+        cloud = jax.vmap(settle)(belief.hypotheses, jax.random.split(settle_key, self.num_particles))
+        belief = ParticleBelief(cloud, belief.log_weights).update(cloud.log_evidence - before)
+        thin = belief.effective_size() < 0.5 * self.num_particles
+        drawn = belief.resample(resample_key)
+        belief = jax.tree.map(lambda new, old: jnp.where(thin, new, old), drawn, belief)
+        for move_key in move_keys:
+            cloud = jax.vmap(move)(belief.hypotheses, jax.random.split(move_key, self.num_particles))
+            belief = ParticleBelief(cloud, belief.log_weights)
+        return belief
+
+    def combine(self, belief: ParticleBelief, total: Float[Array, "N M"]) -> Float[Array, "N M"]:
+        """The cloud's view of each cell, and the cell's own where the cloud cannot explain what was seen there."""
+        kinds = jnp.arange(self.game.num_kinds, dtype=jnp.int8)
+        cloud = belief.expect(lambda one: (one.house.reshape(-1, 1) == kinds).astype(jnp.float32))
+        alone = jax.nn.log_softmax(jnp.log(self.prior) + total)
+        # How well each predicted the cell's evidence. For the cloud, which has used it already: 1 / E[1 / likelihood].
+        own = jax.nn.logsumexp(jnp.log(self.prior) + total, axis=1)
+        theirs = -jax.nn.logsumexp(-total, axis=1, b=cloud)
+        odds = jnp.log(self.doubt / (1.0 - self.doubt)) + own - theirs
+        share = jax.nn.sigmoid(odds)[:, None]
+        return (1.0 - share) * cloud + share * jnp.exp(alone)
+
+
+def generator_of(game: BuildingGame) -> HouseGenerator:
+    """The generator of the game's houses. Raises ValueError if they come from elsewhere."""
+    if not isinstance(game.houses, HouseGenerator):
+        raise ValueError("The assistant 'particles' needs a game whose houses come from a HouseGenerator.")
+    return game.houses
+
+
+def make(game: Game, human: Human) -> Particles:
+    """The assistant for the houses of `game`. It takes every person for a builder, whoever `human` is."""
+    del human
+    building = building_game(game, "particles")
+    generator = generator_of(building)
+    return Particles(building, generator, builder.make(building), marginal_prior(generator, building.num_kinds))
+
+
+@eqx.filter_jit
+def marginal_prior(generator: HouseGenerator, num_kinds: int) -> Float[Array, "N M"]:
+    """How often each cell has each kind, mixed with a little of every kind everywhere."""
+    keys = jax.random.split(jax.random.key(0), PRIOR_HOUSES)
+    houses = jax.vmap(generator.sample)(keys).reshape(PRIOR_HOUSES, -1)
+    share = (houses[..., None] == jnp.arange(num_kinds, dtype=jnp.int8)).mean(0, dtype=jnp.float32)
+    return 0.9 * share + 0.1 / num_kinds
