@@ -17,6 +17,8 @@ INK, FAINT, DONE, SURE = "#eef2f8", "#8b97a8", "#7ddc8b", "#b79bff"
 PANEL_WIDTH, PANEL_HEIGHT, MARGIN = 316, 322, 16
 HEAD, FOOT = 52, 118
 SIZE = (3 * PANEL_WIDTH + 4 * MARGIN, HEAD + PANEL_HEIGHT + FOOT + MARGIN)
+LAST_PICTURE = 2500
+"""Milliseconds for which a film rests on its last picture."""
 FINE = 3
 """How many times finer lines and corners are drawn before they are made smooth."""
 COUNTS, ROW = HEAD + PANEL_HEIGHT + 30, 28
@@ -61,26 +63,30 @@ def picture(scene: Scene, whole: Course, zoom: int = 1) -> Image.Image:
 
 
 def gif(pages: Iterable[Image.Image], milliseconds: int) -> bytes:
-    """An endless film that rests on its last picture; one palette for all, so that only what moves is stored."""
+    """An endless film that rests on its last picture."""
+    small = with_one_palette(pages)
+    times = [milliseconds] * (len(small) - 1) + [LAST_PICTURE]
+    return _saved(small[0], "GIF", save_all=True, append_images=small[1:], duration=times, loop=0)
+
+
+def with_one_palette(pages: Iterable[Image.Image]) -> list[Image.Image]:
+    """The pictures in the same 128 colours, so that what stands still is the same in all of them."""
     frames = list(pages)
     together = Image.new("RGB", (frames[0].width, frames[0].height * 3))
     for row, frame in enumerate((frames[0], frames[len(frames) // 2], frames[-1])):
         together.paste(frame, (0, row * frame.height))
     palette = together.quantize(128, Image.Quantize.MEDIANCUT)
-    small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    times = [milliseconds] * (len(small) - 1) + [2500]
-    return _saved(small[0], "GIF", save_all=True, append_images=small[1:], duration=times, loop=0)
+    return [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
 
 
 def png(page: Image.Image) -> bytes:
     """One picture."""
-    return _saved(page, "PNG", optimize=True)
+    return _saved(page, "PNG")
 
 
 def data_url(page: Image.Image) -> str:
-    """One picture as text for a page that asks nobody for anything."""
-    flat = page.quantize(160, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    return "data:image/png;base64," + base64.b64encode(png(flat)).decode()
+    """One picture as text, for a page that needs nothing but itself."""
+    return "data:image/png;base64," + base64.b64encode(png(page)).decode()
 
 
 def _saved(page: Image.Image, kind: str, **options: object) -> bytes:

@@ -8,7 +8,7 @@ import equinox as eqx
 from rich.console import Console
 
 from tacit.app.cast import cast, drawable
-from tacit.app.pictures import SIZE, course, data_url, gif, picture, png
+from tacit.app.pictures import SIZE, course, data_url, gif, picture, png, with_one_palette
 from tacit.app.scenes import Scene, few, scenes
 from tacit.app.terminal import stage
 from tacit.play import retrace
@@ -16,7 +16,7 @@ from tacit.storage import EpisodeHeader, load_episode, read_about, write_atomica
 
 KINDS = (".gif", ".html", ".png")
 """What can be written, by the ending of the file."""
-MOST_FRAMES = {".gif": 120, ".html": 240}
+MOST_FRAMES = {".gif": 120, ".html": 200}
 FILM_SECONDS = 14.0
 PAGE = Path(__file__).with_name("replay.html")
 
@@ -56,7 +56,8 @@ def rendered(told: list[Scene], title: str, kind: str, turn: int | None) -> byte
     pages = (picture(scene, whole) for scene in shown)
     if kind == ".gif":
         return gif(pages, max(60, round(1000 * FILM_SECONDS / len(shown))))
-    frames = {"title": title, "turns": [scene.turn for scene in shown], "images": [data_url(page) for page in pages]}
+    images = [data_url(page) for page in with_one_palette(pages)]
+    frames = {"title": title, "turns": [scene.turn for scene in shown], "images": images}
     # A closing tag inside the data would end the script that holds it.
     text = json.dumps(frames).replace("<", "\\u003c")
     page = PAGE.read_text("utf-8")

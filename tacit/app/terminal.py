@@ -25,7 +25,7 @@ SMALL, LARGE = 4, 8
 GAP = 2
 NOTES_HEIGHT = 7
 """Lines under the pictures."""
-ROOM_ABOVE = 3
+ROOM_ABOVE = 2
 """Levels shown above the roof of the goal."""
 FAINTEST_PIXEL = 24
 """Opacity, of 255, below which a pixel is left out."""
