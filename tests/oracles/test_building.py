@@ -1,7 +1,6 @@
 """The building game against its NumPy twin: masks, turns, rewards, on random worlds and along random episodes."""
 
 import secrets
-from pathlib import Path
 from typing import NamedTuple
 
 import equinox as eqx
@@ -12,20 +11,19 @@ import numpy_building as twin
 import pytest
 
 from tacit.core import ASSISTANT, HUMAN
-from tacit.games.building.actions import EditLogits, flatten_legal
+from tacit.games.building.actions import EditLogits
 from tacit.games.building.game import (
     ABSENT,
     BuildingGame,
     Edits,
     State,
-    bare_ground,
     edit_distance,
     goal_completed,
 )
 
 SIZES = {"paper": ((11, 10, 10), 10, 4.5), "small": ((8, 8, 8), 8, 3.0), "odd": ((5, 6, 9), 4, 1.7)}
-NUM_WORLDS = 512
-NUM_TURNS = 40
+NUM_WORLDS = 400
+NUM_TURNS = 25
 
 
 class AnyHouse(eqx.Module):
@@ -89,7 +87,7 @@ def _some_action(rng, game, blocks, feet):
     if rng.random() < 0.1:
         return rng.integers(game.num_actions[HUMAN])
     num_cells = game.num_cells
-    near = feet + (0, 1, 0) + np.round(rng.normal(0, game.shape[1] / 4, 3)).astype(int)
+    near = feet + np.array((0, 1, 0)) + np.round(rng.normal(0, game.shape[1] / 4, 3)).astype(int)
     cell = np.ravel_multi_index(np.clip(near, 0, np.array(game.shape) - 1), game.shape)
     what = rng.integers(8)
     if what == 0:

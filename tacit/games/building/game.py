@@ -146,7 +146,7 @@ class BuildingGame(Game):
         if not FIRST_PLACEABLE < num_kinds <= len(SYMBOLS):
             raise ValueError(f"There can be 3 to {len(SYMBOLS)} kinds, air and bedrock included, not {num_kinds}.")
         self.houses = houses
-        self.sight = Sight(reach)
+        self.sight = Sight(shape, reach)
         self.shape = shape
         self.num_kinds = num_kinds
         self.reach = reach

@@ -19,7 +19,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int, Int8, Int32, UInt8, UInt32
+from jaxtyping import Array, Bool, Int, Int8, Int16, Int32, UInt16, UInt32
 
 from tacit.games.building.actions import DIRECTIONS, EditLegal
 from tacit.games.building.blocks import AIR, BEDROCK
@@ -32,9 +32,6 @@ HAIR = 1
 """How far in front of its side a click is."""
 GRID = (1_000, 5_000, 9_000)
 """Where on a side one can click, along both of its axes."""
-
-NEAR = 1 << len(DIRECTIONS)
-"""The bit of a view that says a cell is near enough to be offered; the lower bits are its six sides."""
 
 Offset = tuple[int, int, int]
 """A cell, counted from the head's; or a point, counted from that cell's corner in 1 / UNIT."""
@@ -84,58 +81,67 @@ def minimal_rays(cell: Offset, side: int, reach: float) -> list[frozenset[Offset
 
 
 class Rays(NamedTuple):
-    """All the rays of one reach as tables, L listed cells, G seen sides (those with most rays first), R rays, W words.
-
-    Bit b of a ray stands for listed cell b. The list is padded with the last cell of `cells`, far from any reach.
-    """
+    """All the rays of one reach as tables: G seen sides (those with most rays first), R rays, W words, L targets."""
 
     cells: np.ndarray
-    """The listed cells, counted from the head's: [32 W, 3]."""
+    """The cells that rays enter, counted from the head's, bit by bit: [32 W, 3]. The last stands for no cell."""
     masks: np.ndarray
     """Ray by ray: first one ray of every side, then a second of those that have one, and so on: [W, R]."""
     counts: tuple[int, ...]
     """How many sides have a first ray, a second, ..."""
-    sides: np.ndarray
-    """Where each side of each listed cell is among the G, or G if it is never seen: [32 W, 6]."""
+    uses: np.ndarray
+    """Sides that serve to edit a target: [12, L]. The first six are its own, seen from within, to place a block;
+
+    the others, seen from within its neighbours, are for breaking one. G is a side never seen.
+    """
     box: np.ndarray
-    """Where each cell of the cube around the head is in the list: [D, D, D]."""
-    near: np.ndarray
-    """Which listed cells are near enough, from centre to centre, for an edit to be offered: [32 W]."""
+    """Which target each cell of the cube around the head is: [D, D, D]. The last target stands for all the others."""
+    offered: np.ndarray
+    """The same, but of targets that are too far away, from centre to centre, to be offered none are seen: [12, L]."""
 
 
 @functools.cache
 def rays(reach: float) -> Rays:
     """Trace everything within `reach` of the eye."""
-    radius = math.ceil(reach) + 1
+    radius = math.ceil(reach) + 2
     span = range(-radius, radius + 1)
     cube = list(itertools.product(span, span, span))
-    groups = [((cell, side), minimal_rays(cell, side, reach)) for cell in cube for side in range(len(DIRECTIONS))]
-    groups = sorted((group for group in groups if group[1]), key=lambda group: -len(group[1]))
-    near = {cell for cell in cube if sum(x * x for x in cell) <= reach * reach}
-    listed = sorted(near | {cell for _, found in groups for ray in found for cell in ray} | {g[0][0] for g in groups})
-    num_words = (len(listed) + 32) // 32  # at least one place is left over for the padding
-    bit = {cell: index for index, cell in enumerate(listed)}
-    planes = [
-        [found[k] for _, found in groups if len(found) > k] for k in range(max(len(found) for _, found in groups))
-    ]
+    found = {(cell, side): minimal_rays(cell, side, reach) for cell in cube for side in range(len(DIRECTIONS))}
+    seen = sorted((key for key in found if found[key]), key=lambda key: -len(found[key]))
+    index = {key: g for g, key in enumerate(seen)}
+
+    entered = sorted({cell for key in seen for ray in found[key] for cell in ray})
+    num_words = len(entered) // 32 + 1  # at least one bit is left over for no cell
+    bit = {cell: number for number, cell in enumerate(entered)}
+    most = len(found[seen[0]])
+    planes = [[found[key][k] for key in seen if len(found[key]) > k] for k in range(most)]
     masks = np.zeros((num_words, sum(map(len, planes))), np.uint32)
     for r, ray in enumerate(ray for plane in planes for ray in plane):
         for cell in ray:
             masks[bit[cell] // 32, r] |= np.uint32(1 << (bit[cell] % 32))
-    sides = np.full((32 * num_words, len(DIRECTIONS)), len(groups), np.int32)
-    for index, ((cell, side), _) in enumerate(groups):
-        sides[bit[cell], side] = index
-    box = np.full((2 * radius + 1,) * 3, 32 * num_words - 1, np.int32)
-    for cell in listed:
-        box[cell[0] + radius, cell[1] + radius, cell[2] + radius] = bit[cell]
-    padding = 32 * num_words - len(listed)
+
+    box = np.zeros((len(span),) * 3, np.int16)
+    ways_to = []
+    far = []
+    for cell in cube:
+        ways = [(cell, side) for side in range(len(DIRECTIONS))]
+        ways += [((cell[0] + x, cell[1] + y, cell[2] + z), side ^ 1) for side, (x, y, z) in enumerate(DIRECTIONS)]
+        row = [index.get(way, len(seen)) for way in ways]
+        if min(row) < len(seen):
+            box[cell[0] + radius, cell[1] + radius, cell[2] + radius] = len(ways_to)
+            ways_to.append(row)
+            far.append(sum(x * x for x in cell) > reach * reach)
+        else:
+            box[cell[0] + radius, cell[1] + radius, cell[2] + radius] = -1
+    box[box < 0] = len(ways_to)
+    uses = np.array([*ways_to, [len(seen)] * 2 * len(DIRECTIONS)], np.int32).T
     return Rays(
-        np.array(listed + [(radius, radius, radius)] * padding, np.int32),
+        np.array(entered + [(radius, radius, radius)] * (32 * num_words - len(entered)), np.int32),
         masks,
         tuple(map(len, planes)),
-        sides,
+        uses,
         box,
-        np.array([cell in near for cell in listed] + [False] * padding),
+        np.where([*far, True], len(seen), uses),
     )
 
 
@@ -151,6 +157,11 @@ def look_up(grid: Int[Array, "X Y Z"], cells: Int[Array, "... 3"]) -> Int[Array,
     return grid.reshape(-1)[(x * grid.shape[1] + y) * grid.shape[2] + z]
 
 
+def head(feet: Int[Array, "3"]) -> Int[Array, "3"]:
+    """The upper cell of a body."""
+    return feet + jnp.array((0, 1, 0), feet.dtype)
+
+
 def inside(cells: Int[Array, "... 3"], feet: Int[Array, "3"]) -> Bool[Array, "..."]:
     """Which cells are filled by the body with these feet: two cells, one above the other."""
     x, y, z = (cells[..., axis] - feet[axis] for axis in range(3))
@@ -159,39 +170,46 @@ def inside(cells: Int[Array, "... 3"], feet: Int[Array, "3"]) -> Bool[Array, "..
 
 def can_stand(blocks: Int8[Array, "X Y Z"], feet: Int[Array, "... 3"], other: Int[Array, "3"]) -> Bool[Array, "..."]:
     """Where a body may be: feet in the world, both cells air (above the top counts as air), clear of the other body."""
-    head = feet.at[..., 1].add(1)
-    head_free = (head[..., 1] >= blocks.shape[1]) | (look_up(blocks, head) == AIR)
+    above = feet.at[..., 1].add(1)
+    head_free = (above[..., 1] >= blocks.shape[1]) | (look_up(blocks, above) == AIR)
     away = jnp.abs(feet - other[(None,) * (feet.ndim - 1)])
     collides = (away[..., 0] == 0) & (away[..., 1] <= 1) & (away[..., 2] == 0)
     return in_world(feet, blocks.shape) & (look_up(blocks, feet) == AIR) & head_free & ~collides
 
 
-def beside(grid: Bool[Array, "X Y Z"], side: int) -> Bool[Array, "X Y Z"]:
-    """For each cell, what `grid` holds one step in direction `side`; False beyond the edge."""
-    axis, up = side // 2, side % 2 == 0
-    rest = jax.lax.slice_in_dim(grid, 1 if up else 0, grid.shape[axis] - (0 if up else 1), axis=axis)
-    return jnp.pad(rest, [((0, 1) if up else (1, 0)) if i == axis else (0, 0) for i in range(3)])
+def neighbours(grid: Bool[Array, "X Y Z"]) -> UInt16[Array, "X Y Z"]:
+    """For each cell, one bit per direction: what `grid` holds one step that way, 0 beyond the edge."""
+    bits = jnp.zeros(grid.shape, jnp.uint16)
+    for side in range(len(DIRECTIONS)):
+        axis, up = side // 2, side % 2 == 0
+        rest = jax.lax.slice_in_dim(grid, 1 if up else 0, grid.shape[axis] - (0 if up else 1), axis=axis)
+        moved = jnp.pad(rest, [((0, 1) if up else (1, 0)) if i == axis else (0, 0) for i in range(3)])
+        bits |= moved.astype(jnp.uint16) << side
+    return bits
 
 
 class Sight(eqx.Module):
-    """The rays of one reach, ready to be tested against a world. Letters as in `Rays`; K rays a side at most."""
+    """The rays of one reach in worlds of one shape, ready to be tested. Letters as in `Rays`; K rays a side at most."""
 
-    cells: Int32[Array, "L 3"]
+    cells: Int32[Array, "C 3"]
     masks: UInt32[Array, "W R"]
     by_side: UInt32[Array, "G1 K W"]
-    sides: Int32[Array, "L 6"]
-    box: Int32[Array, "D D D"]
-    near: UInt8[Array, " L"]
+    uses: Int32[Array, "12 L"]
+    offered: Int32[Array, "12 L"]
+    box: Int16[Array, "D D D"]
+    targets: Int16[Array, "X2 Y2 Z2"]
+    """`box` with so much around it that every world lies within it, wherever the head is."""
+    inner: UInt16[Array, "X Y Z"]
+    """Which neighbours of a cell are in the world, as bits 6 to 11."""
     counts: tuple[int, ...] = eqx.field(static=True)
 
-    def __init__(self, reach: float):
+    def __init__(self, shape: tuple[int, int, int], reach: float):
         """Trace the rays to everything within `reach`."""
         if not reach >= 1.0:
             raise ValueError(f"A reach of {reach} touches nothing; give at least 1.")
         table = rays(reach)
-        num_words = len(table.masks)
-        # A side with fewer rays than most is padded with rays that the last listed cell, always filled, blocks.
-        by_side = np.zeros((table.counts[0] + 1, len(table.counts), num_words), np.uint32)
+        # A side with fewer rays than most is padded with rays through the last bit, which is always set.
+        by_side = np.zeros((table.counts[0] + 1, len(table.counts), len(table.masks)), np.uint32)
         by_side[:, :, -1] = 1 << 31
         start = 0
         for k, count in enumerate(table.counts):
@@ -200,45 +218,26 @@ class Sight(eqx.Module):
         self.cells = jnp.asarray(table.cells)
         self.masks = jnp.asarray(table.masks)
         self.by_side = jnp.asarray(by_side)
-        self.sides = jnp.asarray(table.sides)
+        self.uses = jnp.asarray(table.uses)
         self.box = jnp.asarray(table.box)
-        self.near = jnp.asarray(np.where(table.near, NEAR, 0).astype(np.uint8))
+        self.offered = jnp.asarray(table.offered)
+        nowhere = table.uses.shape[1] - 1
+        self.targets = jnp.asarray(np.pad(table.box, [(size, size) for size in shape], constant_values=nowhere))
+        self.inner = neighbours(jnp.ones(shape, bool)) << len(DIRECTIONS)
         self.counts = table.counts
 
     def around(
         self, blocks: Int8[Array, "X Y Z"], feet: Int[Array, "3"], other: Int[Array, "3"]
     ) -> UInt32[Array, " W"]:
-        """The listed cells around the head as bits, 1 where sight is blocked.
+        """The cells around the head as bits, 1 where sight is blocked.
 
-        Above the top all is empty. Elsewhere beyond the edge all is filled, so that nothing is clicked from there.
+        Above the top all is empty. Elsewhere beyond the edge it does not matter: no ray goes there and comes back.
         """
-        cells = self.cells + (feet + jnp.array((0, 1, 0), feet.dtype))[None]
-        above = (cells[:, 1] >= blocks.shape[1]) & in_world(cells.at[:, 1].set(0), blocks.shape)
-        empty = above | (in_world(cells, blocks.shape) & (look_up(blocks, cells) == AIR))
-        blocked = (~empty | inside(cells, other)).at[-1].set(True)
+        cells = self.cells + head(feet)[None]
+        filled = (look_up(blocks, cells) != AIR) & (cells[:, 1] < blocks.shape[1])
+        blocked = (filled | inside(cells, other)).at[-1].set(True)
         bits = blocked.reshape(-1, 32).astype(jnp.uint32) << jnp.arange(32, dtype=jnp.uint32)[None]
         return bits.sum(-1, dtype=jnp.uint32)
-
-    def view(
-        self, blocks: Int8[Array, "X Y Z"], feet: Int[Array, "3"], other: Int[Array, "3"]
-    ) -> UInt8[Array, "X Y Z"]:
-        """For each cell of the world, which of its sides are seen from within (six bits), and the bit NEAR."""
-        around = self.around(blocks, feet, other)
-        hit = functools.reduce(jnp.bitwise_or, (mask & word for mask, word in zip(self.masks, around, strict=True)))
-        seen = jnp.zeros((self.counts[0] + 1,), bool)
-        start = 0
-        for count in self.counts:
-            seen = seen.at[:count].max(hit[start : start + count] == 0)
-            start += count
-        bits = seen[self.sides].astype(jnp.uint8) << jnp.arange(len(DIRECTIONS), dtype=jnp.uint8)[None]
-        listed = bits.sum(-1, dtype=jnp.uint8) | self.near
-        return listed[self.listed(jnp.moveaxis(jnp.indices(blocks.shape, dtype=jnp.int32), 0, -1), feet)]
-
-    def listed(self, cells: Int[Array, "... 3"], feet: Int[Array, "3"]) -> Int[Array, "..."]:
-        """Where these cells of the world are in the list, for a body with these feet."""
-        size = self.box.shape[0]
-        places = cells - (feet + jnp.array((0, 1, 0), feet.dtype) - size // 2)[(None,) * (cells.ndim - 1)]
-        return jnp.where(in_world(places, self.box.shape), look_up(self.box, places), len(self.cells) - 1)
 
     def legal(self, blocks: Int8[Array, "X Y Z"], feet: Int[Array, "3"], other: Int[Array, "3"]) -> EditLegal:
         """What the player with these `feet` is offered: MBAG's mask, but moves by the rule that moves are judged by.
@@ -246,20 +245,25 @@ class Sight(eqx.Module):
         MBAG's mask also offers a step to right below the other body, which its rules then refuse; here offered is
         possible.
         """
-        view = self.view(blocks, feet, other)
-        solid = blocks != AIR
-        place = jnp.zeros(blocks.shape, bool)
-        remove = jnp.zeros(blocks.shape, bool)
-        for side in range(len(DIRECTIONS)):
-            clicked = ((view >> side) & 1 == 1) & beside(solid, side)
-            place |= clicked
-            remove |= beside(clicked, side ^ 1)
-        near = view & NEAR != 0
+        # XLA likes to compute what is used twice twice. Sums over an axis stop it, hence some of the forms below.
+        free = jnp.bitwise_or.reduce(self.masks & self.around(blocks, feet, other)[:, None], axis=0) == 0
+        ends = np.cumsum(self.counts).tolist()
+        planes = [
+            jnp.pad(free[end - count : end], (0, self.counts[0] + 1 - count))
+            for end, count in zip(ends, self.counts, strict=True)
+        ]
+        seen = functools.reduce(jnp.logical_or, planes)
+        bits = jnp.arange(len(self.offered), dtype=jnp.uint16)[:, None]
+        ways = (seen[self.offered].astype(jnp.uint16) << bits).sum(0, dtype=jnp.uint16)
+        corner = jnp.array(blocks.shape, feet.dtype) + self.box.shape[0] // 2 - head(feet)
+        targets = jax.lax.dynamic_slice(self.targets, corner, blocks.shape).astype(jnp.int32)
         cells = jnp.moveaxis(jnp.indices(blocks.shape, dtype=jnp.int32), 0, -1)
-        place &= near & ~solid & ~inside(cells, feet) & ~inside(cells, other)
-        remove &= near & solid & (blocks != BEDROCK)
+        air = blocks == AIR
+        bodies = inside(cells, feet) | inside(cells, other)
+        wanted = jnp.where(air & ~bodies, neighbours(~air), jnp.where(air | (blocks == BEDROCK), 0, self.inner))
+        legal = ways[targets] & wanted != 0
         moves = feet[None] + jnp.array(DIRECTIONS, feet.dtype)
-        return EditLegal(place.reshape(-1), remove.reshape(-1), can_stand(blocks, moves, other))
+        return EditLegal((legal & air).reshape(-1), (legal & ~air).reshape(-1), can_stand(blocks, moves, other))
 
     def clickable(
         self,
@@ -271,13 +275,12 @@ class Sight(eqx.Module):
     ) -> Bool[Array, ""]:
         """Whether one block can be placed in `cell`, or broken there, as far as sight and reach go.
 
-        Placing clicks a neighbour from within the cell, breaking clicks the block from within a neighbour.
+        Placing clicks a solid neighbour from within the cell, breaking clicks the block from within a neighbour.
         """
-        sides = jnp.arange(len(DIRECTIONS))
-        neighbours = cell[None] + jnp.array(DIRECTIONS, cell.dtype)
-        within = jnp.where(placing, jnp.broadcast_to(cell[None], neighbours.shape), neighbours)
-        solid = look_up(blocks, neighbours) != AIR
-        possible = in_world(neighbours, blocks.shape) & (solid | ~placing)
-        which = self.sides[self.listed(within, feet), jnp.where(placing, sides, sides ^ 1)]
-        hits = self.by_side[which] & self.around(blocks, feet, other)[None, None]
-        return (possible & ((hits == 0).all(-1)).any(-1)).any()
+        beside = cell[None] + jnp.array(DIRECTIONS, cell.dtype)
+        possible = in_world(beside, blocks.shape) & ((look_up(blocks, beside) != AIR) | ~placing)
+        place = cell - head(feet) + self.box.shape[0] // 2
+        target = jnp.where(in_world(place, self.box.shape), look_up(self.box, place), self.uses.shape[1] - 1)
+        sides = jnp.arange(len(DIRECTIONS)) + jnp.where(placing, 0, len(DIRECTIONS))
+        hits = self.by_side[self.uses[sides, target]] & self.around(blocks, feet, other)[None, None]
+        return (possible & (hits == 0).all(-1).any(-1)).any()
