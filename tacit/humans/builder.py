@@ -11,20 +11,21 @@ likelihood of hundreds of houses costs little more than that of one.
 """
 
 import functools
-import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int8, Key
 
-from tacit.core import ASSISTANT, HUMAN, Human
+from tacit.core import ASSISTANT, HUMAN, Game, Human
 from tacit.games.building import walking
 from tacit.games.building.actions import DIRECTIONS, EditLogits
 from tacit.games.building.blocks import AIR, DIRT, FIRST_PLACEABLE
 from tacit.games.building.game import BuildingGame, House, Observation
+
+T = TypeVar("T")
 
 DIG_PENALTY, MOST_DIGS = 30.0, 6
 """Off an edit's utility for each block to be broken on the way: what can be walked to comes first."""
@@ -148,9 +149,15 @@ def look(observation: Observation, notes: Notes, reach: float) -> tuple[Scene, N
     return scene, Notes(hidden, jnp.where(solid, jnp.int8(AIR), dug), last_cell, last_kind)
 
 
-def around(cells: Bool[Array, "X Y Z"]) -> Bool[Array, "X Y Z"]:
-    """Which cells touch one of these."""
-    return functools.reduce(jnp.logical_or, (walking.shift(cells, direction, False) for direction in DIRECTIONS))
+def once(work: Callable[[], T], time: Int[Array, ""]) -> T:
+    """The result of `work`, stored before it is used.
+
+    XLA would merge the work with its uses and repeat it for every house of a batch; it does not see through a loop
+    whose number of rounds it cannot know, here one.
+    """
+    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(work))
+    again = (time >= 0, empty)
+    return jax.lax.while_loop(lambda carry: carry[0], lambda _: (jnp.zeros((), bool), work()), again)[1]
 
 
 class Plan(NamedTuple):
@@ -167,9 +174,11 @@ def plan(theta: House, persona: Persona, blocks: Int8[Array, "X Y Z"], scene: Sc
     empty = blocks == AIR
     missing, wrong = empty & (theta != AIR), ~empty & (blocks != theta)
     hanging = missing & (scene.supports == 0)
-    # A wrong block stays while it is all that a missing one can be placed against.
-    wrong &= ~around(missing & (scene.supports == 1))
-    scaffold = empty & (theta == AIR) & (scene.supports > 0) & around(hanging)
+    # A wrong block stays while it is all that a missing one can be placed against; a hanging one asks for a scaffold.
+    needs = jnp.where(missing & (scene.supports <= 1), jnp.int8(2) - scene.supports.astype(jnp.int8), jnp.int8(0))
+    asked = functools.reduce(jnp.bitwise_or, (walking.shift(needs, direction, 0) for direction in DIRECTIONS))
+    wrong &= asked & 1 == 0
+    scaffold = empty & (theta == AIR) & (scene.supports > 0) & (asked & 2 > 0)
     hole = missing & (notes.dug == theta)
     kind = jnp.where(missing, theta, jnp.int8(DIRT))
     layer = jnp.arange(blocks.shape[1], dtype=jnp.float32)[None, :, None]
@@ -189,7 +198,7 @@ def plan(theta: House, persona: Persona, blocks: Int8[Array, "X Y Z"], scene: Sc
 
 def uniform(legal: Bool[Array, " N"]) -> Float[Array, " N"]:
     """The same probability for each that is legal; 0 where none is."""
-    return legal.astype(jnp.float32) / jnp.maximum(legal.sum(), 1)
+    return legal.astype(jnp.float32) / jnp.maximum(legal.sum(), 1).astype(jnp.float32)
 
 
 def log(probability: Float[Array, "*N"]) -> Float[Array, "*N"]:
@@ -221,8 +230,9 @@ class Builder(Human):
     ) -> tuple[EditLogits, Memory]:
         """The exact probability of every action, as logits."""
         del key
-        persona, legal = memory.persona, observation.legal[HUMAN]
-        scene, notes = look(observation, memory.notes, self.reach)
+        persona = memory.persona
+        found = once(lambda: (*look(observation, memory.notes, self.reach), observation.legal[HUMAN]), observation.time)
+        scene, notes, legal = found
         utility, goal = plan(theta, persona, observation.blocks, scene, notes)
         utility, goal = utility.reshape(-1), goal.reshape(-1)
         best = utility.max()
@@ -259,8 +269,8 @@ class Builder(Human):
         return logits, Memory(persona, notes)
 
 
-def make(game: BuildingGame, speed: float = 1.0) -> Builder:
+def make(game: Game, speed: float = 1.0) -> Builder:
     """The builder of this game's houses, acting `speed` times as often as real people."""
-    cells = np.asarray(game.sight.cells)[np.asarray(game.sight.near) > 0]
-    reach = math.sqrt(float(np.square(cells).sum(-1).max()) + 0.5)
-    return Builder(game.shape, game.num_kinds, reach, speed)
+    if not isinstance(game, BuildingGame):
+        raise ValueError("The builder plays the building game only.")
+    return Builder(game.shape, game.num_kinds, game.reach, speed)
