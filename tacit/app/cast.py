@@ -30,16 +30,22 @@ def cast(game: str, human: str, assistant: str) -> Cast:
 
     Where a game has unseen goals they are played and the others practised on.
     """
-    module = find("tacit.games", game).load()
+    played, practice = games(game)
     person, helper = find("tacit.humans", human).load(), find("tacit.assistants", assistant).load()
-    splits = "split" in inspect.signature(module.make).parameters
-    played, practice = (module.make("test"), module.make("train")) if splits else (module.make(), module.make())
     builder = person.make(played)
     return Cast(played.alone() if assistant == NOBODY else played, practice, builder, helper.make(practice, builder))
 
 
-def drawable(players: Cast, name: str) -> Cast:
-    """The cast, if its game can be drawn. Raises ValueError otherwise."""
-    if not isinstance(players.game, BuildingGame):
-        raise ValueError(f"Only building games can be shown yet, and {name} is not one; try building-small.")
-    return players
+def building_cast(game: str, human: str, assistant: str) -> Cast:
+    """The same for a game that can be drawn. Raises ValueError for one that cannot."""
+    if not isinstance(games(game)[0], BuildingGame):
+        raise ValueError(f"Only building games can be shown yet, and {game} is not one; try building-small.")
+    return cast(game, human, assistant)
+
+
+def games(name: str) -> tuple[Game, Game]:
+    """The game to be played and the one to practise on."""
+    module = find("tacit.games", name).load()
+    if "split" in inspect.signature(module.make).parameters:
+        return module.make("test"), module.make("train")
+    return module.make(), module.make()

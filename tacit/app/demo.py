@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Key
 from rich.console import Console
 
-from tacit.app.cast import Cast, cast, drawable
+from tacit.app.cast import Cast, building_cast
 from tacit.app.scenes import Scene, believing, following, opening
 from tacit.app.terminal import plain_line, stage
 from tacit.assistants import none
@@ -75,7 +75,7 @@ def run(settings: Settings, console: Console) -> None:
 
     The house is that of `tacit evaluate --episodes 1` with the same seed.
     """
-    players = drawable(cast(settings.game, settings.human, settings.assistant), settings.game)
+    players = building_cast(settings.game, settings.human, settings.assistant)
     theta, key = draw(players.game, jax.random.split(jax.random.key(settings.seed), 1)[0])
     played = watch(players.told(theta), theta, key, settings, console)
     if settings.save is not None:

@@ -173,7 +173,7 @@ def _chart(page: Image.Image, scene: Scene, whole: Course, zoom: int) -> None:
         labels.append((y / FINE + top * zoom, colour, f"{100 * now:.0f} % {word}"))
     page.paste(plot.resize((plot.width // FINE, plot.height // FINE), Image.Resampling.BOX), (left * zoom, top * zoom))
     words = ImageDraw.Draw(page)
-    for y, colour, text in _apart(labels, 18 * zoom):
+    for y, colour, text in _apart(labels, 18.0 * zoom):
         words.text(((right + 14) * zoom, y), text, colour, _font(15 * zoom), anchor="lm")
 
 

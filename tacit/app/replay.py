@@ -7,7 +7,7 @@ from pathlib import Path
 import equinox as eqx
 from rich.console import Console
 
-from tacit.app.cast import cast, drawable
+from tacit.app.cast import building_cast
 from tacit.app.pictures import SIZE, course, data_url, gif, picture, png, with_one_palette
 from tacit.app.scenes import Scene, few, scenes
 from tacit.app.terminal import stage
@@ -38,7 +38,7 @@ def run(path: Path, out: Path | None, turn: int | None, delay: float, console: C
 def remembered(path: Path) -> tuple[list[Scene], EpisodeHeader]:
     """The moments of a recorded episode, with the assistant's beliefs found again, and who played."""
     about = read_about(path)
-    players = drawable(cast(about.game, about.human, about.assistant), about.game)
+    players = building_cast(about.game, about.human, about.assistant)
     episode = load_episode(path, players.game).episode
     thoughts = eqx.filter_jit(retrace)(players.game, players.told(episode.theta).assistant, episode)
     return scenes(episode, thoughts), about
