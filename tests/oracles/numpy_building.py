@@ -155,7 +155,7 @@ def step(blocks, touched, feet, actions, num_kinds, reach):
             blocks[where], touched[where] = after, player + 1
             edits.append((cell, int(before), int(after)))
         else:
-            edits.append((-1, int(before), int(before)))
+            edits.append((-1, 0, 0))
         effective.append(did)
     return blocks, touched, feet, edits, effective
 

@@ -24,7 +24,7 @@ House = Int8[Array, "X Y Z"]
 class Edits(NamedTuple):
     """What the two players really changed in the last turn, in the order in which it happened.
 
-    `cell` is -1 for a player who changed nothing; `before` and `after` are kinds.
+    `cell` is -1 for a player who changed nothing; `before` and `after` are kinds, air if nothing was changed.
     """
 
     cell: Int[Array, "2"]
@@ -252,7 +252,9 @@ class BuildingGame(Game):
             touched=jnp.where(here, jnp.int8(player + 1), state.touched),
             feet=state.feet.at[player].set(jnp.where(moved, target, feet)),
         )
-        return state, jnp.where(edited, index, -1).astype(jnp.int32), before, after, edited | moved
+        cell = jnp.where(edited, index, -1).astype(jnp.int32)
+        air = jnp.int8(AIR)
+        return state, cell, jnp.where(edited, before, air), jnp.where(edited, after, air), edited | moved
 
     def reward(self, theta: House, state: State, actions: Int[Array, "2"], next_state: State) -> Float[Array, "2"]:
         """By how much each player's edit brought the world nearer to the house: s(after) - s(before) at the cell."""
