@@ -15,7 +15,7 @@ from jaxtyping import Array, Int8, Int16, Key, UInt8
 
 from tacit.games.building.blocks import AIR, BEDROCK, DIRT, NAMES
 from tacit.games.building.game import House
-from tacit.games.building.transforms import AUTO, Blocks, Sizes, fill_auto, fit
+from tacit.games.building.transforms import AUTO, Resized, Sizes, fill_auto, fit
 
 UNKNOWN = -1
 IDS = {
@@ -71,7 +71,7 @@ def read_schematic(path: Path) -> UInt8[np.ndarray, "Y X Z 2"]:
     return schematic
 
 
-def to_kinds(schematic: UInt8[np.ndarray, "Y X Z 2"]) -> Blocks:
+def to_kinds(schematic: UInt8[np.ndarray, "Y X Z 2"]) -> Resized:
     """Turn Minecraft's blocks into our kinds, axes into x, y, z. Raises ValueError when there is an unknown block."""
     ids, data = np.moveaxis(schematic.transpose(1, 0, 2, 3), 3, 0)
     blocks = KINDS[ids, data & 15]

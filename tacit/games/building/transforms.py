@@ -27,10 +27,11 @@ FACES_AND_EDGES = ndimage.generate_binary_structure(3, 2)
 FACES = ndimage.generate_binary_structure(3, 1)
 
 Blocks = Int16[np.ndarray, "X Y Z"]
+Resized = Int16[np.ndarray, "X2 Y2 Z2"]
 Sizes = tuple[int, int, int]
 
 
-def fit(blocks: Blocks, limits: Sizes, rng: np.random.Generator) -> Blocks:
+def fit(blocks: Blocks, limits: Sizes, rng: np.random.Generator) -> Resized:
     """All the steps: a house of exactly the size `limits`, ground layer included."""
     blocks = crop_sparse_bottom(crop_air(largest_part(blocks)))
     if min(blocks.shape) < SMALLEST:
@@ -73,20 +74,20 @@ def largest_part(blocks: Blocks) -> Blocks:
     return np.where(labels == np.argmax(counts), blocks, AIR).astype(np.int16)
 
 
-def crop_air(blocks: Blocks) -> Blocks:
+def crop_air(blocks: Blocks) -> Resized:
     """Take off the layers of air on all six sides."""
     filled = np.argwhere(blocks != AIR)
     (x0, y0, z0), (x1, y1, z1) = filled.min(0), filled.max(0) + 1
     return blocks[x0:x1, y0:y1, z0:z1]
 
 
-def crop_sparse_bottom(blocks: Blocks) -> Blocks:
+def crop_sparse_bottom(blocks: Blocks) -> Resized:
     """Take off the bottom layers if all are sparse and the next is not: flower beds, posts, a path to the door."""
     dense = (blocks != AIR).mean(axis=(0, 2)) >= SPARSE
     return blocks[:, np.argmax(dense) :] if dense.any() else blocks
 
 
-def place(blocks: Blocks, limits: Sizes, rng: np.random.Generator) -> Blocks:
+def place(blocks: Blocks, limits: Sizes, rng: np.random.Generator) -> Resized:
     """Put the house at a random place on the ground of a box of the size `limits`."""
     size_x, size_y, size_z = blocks.shape
     x, z = rng.integers(limits[0] - size_x + 1), rng.integers(limits[2] - size_z + 1)
@@ -107,7 +108,7 @@ def stands(blocks: Blocks) -> bool:
     return bool(np.isin(labels[labels > 0], labels[:, 0]).all())
 
 
-def shrink(blocks: Blocks, limits: Sizes) -> Blocks:
+def shrink(blocks: Blocks, limits: Sizes) -> Resized:
     """Make a house fit into `limits`: stretch it to twice the size that fits, then halve, so that no wall is lost.
 
     Where people could walk before, they can walk after.
@@ -134,14 +135,14 @@ def stretch_factors(sizes: tuple[int, ...], limits: Sizes, times: int) -> tuple[
     return flat, y, flat
 
 
-def stretch(blocks: Blocks, factors: tuple[float, float, float]) -> Blocks:
+def stretch(blocks: Blocks, factors: tuple[float, float, float]) -> Resized:
     """Interpolate linearly between the cells of each kind; each new cell takes the kind that has most of it."""
     kinds = np.unique(blocks)
     shares = [np.asarray(ndimage.zoom((blocks == kind).astype(float), factors, order=1)) for kind in kinds]
     return kinds[np.argmax(np.stack(shares), axis=0)].astype(np.int16)
 
 
-def halve(blocks: Blocks) -> Blocks:
+def halve(blocks: Blocks) -> Resized:
     """Pool cubes of 2 x 2 x 2: a path if there is one, else the commonest kind but air, the largest of equals."""
     padded = np.pad(blocks, [(0, size % 2) for size in blocks.shape])
     x, y, z = (size // 2 for size in padded.shape)
