@@ -82,7 +82,7 @@ class BuildingYardstick(eqx.Module):
         else:
             belief = thoughts.probabilities
             nll = -jnp.log(jnp.maximum(at_kind(belief, theta), 1e-6))
-            hit = (jnp.argmax(belief, -1) == theta).astype(jnp.float32)
+            hit = (jnp.argmax(belief, -1).astype(theta.dtype) == theta).astype(jnp.float32)
             bins = binned(belief.max(-1), hit, air + occupied)
             acted_bins = binned(*acted(theta, after, belief), edited[ASSISTANT])
         return BuildingTally(
