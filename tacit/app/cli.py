@@ -5,6 +5,7 @@
 import json
 import os
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -299,16 +300,22 @@ def main(argv: list[str] | None = None) -> int:
         # Whoever read our output has gone; what is left of it goes nowhere, or Python would complain at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except UsageError as error:
-        return complain(error, USAGE)
     except (ValueError, OSError) as error:
-        return complain(error, 1)
+        if not isinstance(error, OSError) and not raised_by_tacit(error):
+            raise
+        return complain(error, USAGE if isinstance(error, UsageError) else 1)
 
 
 def complain(error: Exception, status: int) -> int:
     """Say what was wrong in one line."""
     print(f"tacit: {str(error).strip().partition(chr(10))[0]}", file=sys.stderr)
     return status
+
+
+def raised_by_tacit(error: Exception) -> bool:
+    """Whether our own code found the fault, so that the message is for users; others' errors keep their traceback."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return Path(frame.f_code.co_filename).is_relative_to(Path(__file__).parent.parent)
 
 
 def listed(kind: str) -> list[Member]:

@@ -7,6 +7,7 @@ import sys
 import typing
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from tacit.app import cli
@@ -180,9 +181,10 @@ def test_ctrl_c_ends_quietly(error, status, monkeypatch, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_our_own_mistakes_keep_their_traceback(monkeypatch):
-    monkeypatch.setattr(cli.List, "run", lambda self: {}["nothing"])
-    with pytest.raises(KeyError):
+@pytest.mark.parametrize("mistake", [lambda self: {}["nothing"], lambda self: np.zeros(2) + np.zeros(3)])
+def test_our_own_mistakes_keep_their_traceback(mistake, monkeypatch):
+    monkeypatch.setattr(cli.List, "run", mistake)
+    with pytest.raises((KeyError, ValueError)):
         cli.main(["list"])
 
 
