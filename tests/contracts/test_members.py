@@ -7,10 +7,12 @@ that it fits. A member that does not fit a game says so in one sentence.
 import functools
 
 import jax
+import jax.numpy as jnp
 import pytest
+from jaxtyping import Array, Key
 
 from tacit.contracts import check_assistant, check_game, check_human, check_question
-from tacit.core import HUMAN, Assistant, Game, Human, Logits
+from tacit.core import HUMAN, Assistant, Game, Human, Logits, Observation, Theta
 from tacit.members import find, members
 
 KEY = jax.random.key(20)
@@ -47,6 +49,19 @@ def hire(game: str, human: str, assistant: str) -> Assistant | None:
         return None
 
 
+class Anyone(Human):
+    """Stands in for a building game's person, who takes a minute to compile and is checked on its own."""
+
+    even: Logits
+
+    def init(self, key: Key[Array, ""]) -> None:
+        del key
+
+    def logits(self, theta: Theta, memory: None, observation: Observation, key: Key[Array, ""]) -> tuple[Logits, None]:
+        del theta, observation, key
+        return self.even, memory
+
+
 def people(game: str) -> list[str]:
     return [human for human in HUMANS if meet(game, human) is not None]
 
@@ -64,6 +79,7 @@ def require_sentence(refusal: ValueError) -> None:
     assert text[:1].isupper(), text
     assert text.endswith("."), text
     assert "\n" not in text, text
+    assert "://" not in text, text  # an error of JAX's, not a refusal
 
 
 @pytest.mark.parametrize("game", GAMES)
@@ -90,7 +106,11 @@ def test_assistant(assistant: str) -> None:
                 fitting[game] = human
     assert fitting, "this assistant fits no listed game and human"
     for game, human in fitting.items():
-        check_assistant(load(game), meet(game, human), hire(game, human, assistant), KEY, NUM_TURNS)
+        person = meet(game, human)
+        if human == "builder":
+            example = example_logits(load(game), person)
+            person = Anyone(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), example))
+        check_assistant(load(game), person, hire(game, human, assistant), KEY, NUM_TURNS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
