@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float, Int, Int8, Key
 
 from tacit.core import ASSISTANT, HUMAN, Game, Human
 from tacit.games.building import walking
-from tacit.games.building.actions import DIRECTIONS, EditLogits
+from tacit.games.building.actions import DIRECTIONS, MOVE, PASS, EditLegal, EditLogits, decode
 from tacit.games.building.blocks import AIR, DIRT, FIRST_PLACEABLE
 from tacit.games.building.game import BuildingGame, House, Observation
 
@@ -55,7 +55,9 @@ class Persona(NamedTuple):
     linger: Float[Array, ""]
     """Probability of passing again after a pass."""
     stray: Float[Array, ""]
-    """Probability that an action is a move for no reason."""
+    """Probability that an action is a move for no reason that the model knows."""
+    keep: Float[Array, ""]
+    """For straying on in the direction of the last move."""
     slip: Float[Array, ""]
     """Probability that an edit lands on any cell that is offered, with any kind."""
     mistake: Float[Array, ""]
@@ -83,8 +85,8 @@ class Memory(NamedTuple):
 
 
 PEOPLE = (
-    # layer, walk, near, same, repair, pause, linger, stray, slip, mistake
-    Persona(*(jnp.float32(v) for v in (3.0, 1.0, 0.5, 1.0, 2.0, 0.2, 0.3, 0.02, 0.01, 0.02))),
+    # layer, walk, near, same, repair, pause, linger, stray, keep, slip, mistake
+    Persona(*(jnp.float32(v) for v in (3.0, 1.0, 0.5, 1.0, 2.0, 0.2, 0.3, 0.02, 1.0, 0.01, 0.02))),
 )
 
 
@@ -101,8 +103,8 @@ class Scene(NamedTuple):
     """How many moves away each cell is, in a way that digs as little as possible."""
     digs: Float[Array, "X Y Z"]
     """How many blocks have to be broken on the way."""
-    first: Int[Array, "X Y Z"]
-    """The first move."""
+    first: Float[Array, "N 6"]
+    """1 for each cell's first move, else 0."""
     open: Bool[Array, "X Y Z"]
     """Whether there is a way at all, and the assistant's body is not in the cell."""
     far: Float[Array, "X Y Z"]
@@ -111,9 +113,17 @@ class Scene(NamedTuple):
     """How many neighbours are solid."""
     bars: Bool[Array, "6 N"]
     """The blocks in the way of each move that can be broken now."""
+    dug: Int8[Array, "X Y Z"]
+    """The kind that the person dug out of each cell, else air."""
+    last_kind: Int8[Array, ""]
+    """The kind of the last edit, air before the first."""
+    onward: Float[Array, "6"]
+    """1 for the direction of the last move, if the last action was one."""
+    passed: Bool[Array, ""]
+    """Whether the person passed last."""
 
 
-def look(observation: Observation, notes: Notes, reach: float) -> tuple[Scene, Notes]:
+def look(observation: Observation, notes: Notes, reach: float, num_kinds: int) -> tuple[Scene, Notes]:
     """Find every way, once for all houses, and bring the notes up to date."""
     blocks, feet, other = observation.blocks, observation.feet[HUMAN], observation.feet[ASSISTANT]
     shape, legal = blocks.shape, observation.legal[HUMAN]
@@ -127,7 +137,8 @@ def look(observation: Observation, notes: Notes, reach: float) -> tuple[Scene, N
     cell = jnp.stack(jnp.unravel_index(jnp.maximum(edit, 0), shape)).astype(jnp.int32)
     last_cell = jnp.where(edit >= 0, cell, notes.last_cell)
     last_kind = jnp.where(edit < 0, notes.last_kind, jnp.where(after == AIR, before, after))
-    dug = jnp.where(here & (after == AIR) & ahead.any(0), before, notes.dug)
+    dug = jnp.where(solid, jnp.int8(AIR), jnp.where(here & (after == AIR) & ahead.any(0), before, notes.dug))
+    last = decode(observation.last_actions[HUMAN], num_kinds, blocks.size)
 
     ways = walking.walk(walking.dig_cost(blocks, other), feet)
     hope, sure = walking.within_reach(ways, reach), walking.in_sight(ways, blocks, other)
@@ -140,13 +151,17 @@ def look(observation: Observation, notes: Notes, reach: float) -> tuple[Scene, N
     scene = Scene(
         moves=(distance % walking.DIG).astype(jnp.float32),
         digs=jnp.minimum(distance // walking.DIG, MOST_DIGS).astype(jnp.float32),
-        first=jnp.where(hidden, sure.move, hope.move),
+        first=jax.nn.one_hot(jnp.where(hidden, sure.move, hope.move).reshape(-1), len(DIRECTIONS), dtype=jnp.float32),
         open=(distance < walking.UNREACHABLE) & ~walking.body_cells(other, shape),
         far=jnp.where(last_kind == AIR, 0.0, far),
         supports=supports,
         bars=ahead.reshape(len(DIRECTIONS), -1) & legal.remove[None],
+        dug=dug,
+        last_kind=last_kind,
+        onward=((last.what == MOVE) & (jnp.arange(len(DIRECTIONS)) == last.direction)).astype(jnp.float32),
+        passed=last.what == PASS,
     )
-    return scene, Notes(hidden, jnp.where(solid, jnp.int8(AIR), dug), last_cell, last_kind)
+    return scene, Notes(hidden, dug, last_cell, last_kind)
 
 
 def once(work: Callable[[], T], time: Int[Array, ""]) -> T:
@@ -169,7 +184,7 @@ class Plan(NamedTuple):
     """What is to be placed in each empty cell."""
 
 
-def plan(theta: House, persona: Persona, blocks: Int8[Array, "X Y Z"], scene: Scene, notes: Notes) -> Plan:
+def plan(theta: House, persona: Persona, blocks: Int8[Array, "X Y Z"], scene: Scene) -> Plan:
     """How much the person would like to edit each cell next."""
     empty = blocks == AIR
     missing, wrong = empty & (theta != AIR), ~empty & (blocks != theta)
@@ -179,7 +194,7 @@ def plan(theta: House, persona: Persona, blocks: Int8[Array, "X Y Z"], scene: Sc
     asked = functools.reduce(jnp.bitwise_or, (walking.shift(needs, direction, 0) for direction in DIRECTIONS))
     wrong &= asked & 1 == 0
     scaffold = empty & (theta == AIR) & (scene.supports > 0) & (asked & 2 > 0)
-    hole = missing & (notes.dug == theta)
+    hole = missing & (scene.dug == theta)
     kind = jnp.where(missing, theta, jnp.int8(DIRT))
     layer = jnp.arange(blocks.shape[1], dtype=jnp.float32)[None, :, None]
     utility = (
@@ -188,7 +203,7 @@ def plan(theta: House, persona: Persona, blocks: Int8[Array, "X Y Z"], scene: Sc
         - persona.near * scene.far
         - DIG_PENALTY * scene.digs
         + jnp.where(wrong, persona.repair, 0.0)
-        + jnp.where(missing & (kind == notes.last_kind), persona.same, 0.0)
+        + jnp.where(missing & (kind == scene.last_kind), persona.same, 0.0)
         - jnp.where(hole, HOLE_PENALTY, 0.0)
         - jnp.where(scaffold, SCAFFOLD_PENALTY, 0.0)
     )
@@ -204,6 +219,39 @@ def uniform(legal: Bool[Array, " N"]) -> Float[Array, " N"]:
 def log(probability: Float[Array, "*N"]) -> Float[Array, "*N"]:
     """The logarithm, never -inf."""
     return jnp.log(jnp.maximum(probability, FLOOR))
+
+
+def decide(wish: Plan, persona: Persona, scene: Scene, legal: EditLegal, speed: float, num_kinds: int) -> EditLogits:
+    """The exact probability of every action, as logits, for someone with these wishes."""
+    utility, goal = wish.utility.reshape(-1), wish.kind.reshape(-1)
+    best = utility.max()
+    weight = jnp.exp(utility - jnp.where(best > -jnp.inf, best, 0.0))
+    choice = weight / jnp.maximum(weight.sum(), FLOOR)
+
+    passing = jnp.where(scene.passed, persona.linger, persona.pause)
+    act = jnp.where(best > -jnp.inf, jnp.minimum(speed * (1.0 - passing), 1.0), 0.0)
+    purpose, whim = act * (1.0 - persona.stray), act * persona.stray
+
+    place, remove = jnp.where(legal.place, choice, 0.0), jnp.where(legal.remove, choice, 0.0)
+    later = jnp.where(legal.place | legal.remove, 0.0, choice)
+    way = jnp.matmul(later, scene.first, precision="highest")
+    dig = jnp.matmul(jnp.where(legal.move, 0.0, way), jax.vmap(uniform)(scene.bars), precision="highest")
+    pull = jnp.where(legal.move, jnp.exp(persona.keep * scene.onward), 0.0)
+    slipped = persona.slip * place.sum() * uniform(legal.place)
+    kept = (1.0 - persona.slip) * place
+
+    place = purpose * (kept + slipped)
+    remove = purpose * ((1.0 - persona.slip) * remove + persona.slip * remove.sum() * uniform(legal.remove) + dig)
+    move = purpose * jnp.where(legal.move, way, 0.0) + whim * pull / jnp.maximum(pull.sum(), FLOOR)
+    rest = jnp.maximum(1.0 - place.sum() - remove.sum() - move.sum(), 0.0)
+
+    others = num_kinds - FIRST_PLACEABLE - 1
+    any_kind = slipped / (others + 1)
+    meant = log(kept * (1.0 - persona.mistake if others else 1.0) + any_kind)
+    unmeant = log(kept * persona.mistake / max(others, 1) + any_kind)
+    kinds = jnp.arange(num_kinds, dtype=jnp.int8)
+    kind = jnp.where(kinds[None] == goal[:, None], meant[:, None], unmeant[:, None])
+    return EditLogits(log(rest), log(place), kind, log(remove), log(move))
 
 
 class Builder(Human):
@@ -230,43 +278,14 @@ class Builder(Human):
     ) -> tuple[EditLogits, Memory]:
         """The exact probability of every action, as logits."""
         del key
+
+        def see() -> tuple[Scene, Notes, EditLegal]:
+            return *look(observation, memory.notes, self.reach, self.num_kinds), observation.legal[HUMAN]
+
+        scene, notes, legal = once(see, observation.time)
         persona = memory.persona
-        found = once(lambda: (*look(observation, memory.notes, self.reach), observation.legal[HUMAN]), observation.time)
-        scene, notes, legal = found
-        utility, goal = plan(theta, persona, observation.blocks, scene, notes)
-        utility, goal = utility.reshape(-1), goal.reshape(-1)
-        best = utility.max()
-        weight = jnp.exp(utility - jnp.where(best > -jnp.inf, best, 0.0))
-        choice = weight / jnp.maximum(weight.sum(), FLOOR)
-
-        passed = observation.last_actions[HUMAN] == 0
-        act = jnp.minimum(self.speed * (1.0 - jnp.where(passed, persona.linger, persona.pause)), 1.0)
-        act = jnp.where(best > -jnp.inf, act, 0.0)
-        purpose = act * (1.0 - persona.stray)
-
-        place = jnp.where(legal.place, choice, 0.0)
-        remove = jnp.where(legal.remove, choice, 0.0)
-        later = jnp.where(legal.place | legal.remove, 0.0, choice)
-        first = scene.first.reshape(-1)
-        way = jnp.stack([jnp.where(first == move, later, 0.0).sum() for move in range(len(DIRECTIONS))])
-        dig = jnp.where(legal.move, 0.0, way) @ jax.vmap(uniform)(scene.bars)
-
-        slipped = persona.slip * place.sum() * uniform(legal.place)
-        kept = (1.0 - persona.slip) * place
-        place = purpose * (kept + slipped)
-        remove = (1.0 - persona.slip) * remove + persona.slip * remove.sum() * uniform(legal.remove) + dig
-        move = purpose * jnp.where(legal.move, way, 0.0) + act * persona.stray * uniform(legal.move)
-        remove = purpose * remove
-        rest = jnp.maximum(1.0 - place.sum() - remove.sum() - move.sum(), 0.0)
-
-        spare = self.num_kinds - FIRST_PLACEABLE - 1
-        any_kind = slipped / (spare + 1)
-        meant = log(kept * (1.0 - persona.mistake if spare else 1.0) + any_kind)
-        unmeant = log(kept * persona.mistake / max(spare, 1) + any_kind)
-        kinds = jnp.arange(self.num_kinds, dtype=jnp.int8)
-        kind = jnp.where(kinds[None] == goal[:, None], meant[:, None], unmeant[:, None])
-        logits = EditLogits(log(rest), log(place), kind, log(remove), log(move))
-        return logits, Memory(persona, notes)
+        wish = plan(theta, persona, observation.blocks, scene)
+        return decide(wish, persona, scene, legal, self.speed, self.num_kinds), Memory(persona, notes)
 
 
 def make(game: Game, speed: float = 1.0) -> Builder:
