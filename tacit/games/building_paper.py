@@ -9,8 +9,9 @@ from tacit.games.building.houses import HouseGenerator
 
 SHAPE = (11, 10, 10)
 NUM_KINDS = 10
+REACH = 4.5
 
 
 def make(split: str = "train") -> BuildingGame:
     """The game; `split` chooses the houses: "train", "test" or "all"."""
-    return BuildingGame(HouseGenerator(SHAPE, NUM_KINDS, split), SHAPE, NUM_KINDS, reach=4.5, horizon=1500)
+    return BuildingGame(HouseGenerator(SHAPE, NUM_KINDS, split), SHAPE, NUM_KINDS, reach=REACH, horizon=1500)

@@ -5,8 +5,9 @@ from tacit.games.building.houses import HouseGenerator
 
 SHAPE = (8, 8, 8)
 NUM_KINDS = 8
+REACH = 3.0
 
 
 def make(split: str = "train") -> BuildingGame:
     """The game; `split` chooses the houses: "train", "test" or "all"."""
-    return BuildingGame(HouseGenerator(SHAPE, NUM_KINDS, split), SHAPE, NUM_KINDS, reach=3.0, horizon=400)
+    return BuildingGame(HouseGenerator(SHAPE, NUM_KINDS, split), SHAPE, NUM_KINDS, reach=REACH, horizon=400)

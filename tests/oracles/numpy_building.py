@@ -132,14 +132,26 @@ def take_apart(action, num_kinds, size):
     return "move", 0, 0, action - size
 
 
-def step(blocks, touched, feet, actions, num_kinds, reach):
-    """One turn. Returns blocks, touched, feet, edits [(cell or -1, before, after)] and which actions did anything."""
+def offered(blocks, mine, other, action, num_kinds, reach):
+    """Whether the player with feet `mine` is offered an action."""
+    place, remove, move = masks(blocks, mine, other, reach)
+    what, cell, kind, direction = take_apart(int(action), num_kinds, blocks.size)
+    return {"pass": True, "place": place[cell] and kind >= 2, "break": remove[cell], "move": move[direction]}[what]
+
+
+def step(blocks, touched, feet, actions, num_kinds, reach, masked=False):
+    """One turn; with `masked`, what is not offered when a player's half comes is not even tried.
+
+    Returns blocks, touched, feet, edits [(cell or -1, before, after)] and which actions did anything.
+    """
     blocks, touched, feet = blocks.copy(), touched.copy(), [tuple(int(v) for v in place) for place in feet]
     edits, effective = [], []
     for player in (0, 1):
         what, cell, kind, direction = take_apart(int(actions[player]), num_kinds, blocks.size)
         where = tuple(int(v) for v in np.unravel_index(cell, blocks.shape))
         mine, other = feet[player], feet[1 - player]
+        if masked and not offered(blocks, mine, other, actions[player], num_kinds, reach):
+            what = "pass"
         before, after, did = blocks[where], blocks[where], False
         if what == "move":
             target = tuple(int(v) for v in np.array(mine) + STEPS[direction])

@@ -43,6 +43,7 @@ class Bench(NamedTuple):
     game: BuildingGame
     legal: object
     step: object
+    resolve: object
     reward: object
     rng: np.random.Generator
 
@@ -56,6 +57,7 @@ def bench(request):
         BuildingGame(AnyHouse(shape, num_kinds), shape, num_kinds, reach, 60),
         eqx.filter_jit(lambda game, state: eqx.filter_vmap(game.legal)(state)),
         eqx.filter_jit(lambda game, state, actions: eqx.filter_vmap(game.step)(state, actions, _keys(len(actions)))),
+        eqx.filter_jit(lambda game, state, actions: eqx.filter_vmap(game.resolve)(state, actions)),
         eqx.filter_jit(lambda game, *args: eqx.filter_vmap(game.reward)(*args)),
         np.random.default_rng(seed),
     )
@@ -110,9 +112,9 @@ def _state(blocks, feet):
     )
 
 
-def _compare_turn(old, actions, state, index, game, reach):
+def _compare_turn(old, actions, state, index, game, reach, masked=True):
     """One world's turn, ours (`state`, at `index`) and the twin's; returns the twin's edits."""
-    blocks, touched, feet, edits, effective = twin.step(*old, actions, game.num_kinds, reach)
+    blocks, touched, feet, edits, effective = twin.step(*old, actions, game.num_kinds, reach, masked)
     np.testing.assert_array_equal(state.blocks[index], blocks)
     np.testing.assert_array_equal(state.touched[index], touched)
     np.testing.assert_array_equal(state.feet[index], feet)
@@ -133,6 +135,7 @@ def test_random_worlds(bench, request):
     state = _state(blocks, feet)
     legal = jax.tree.map(np.asarray, bench.legal(game, state))
     after = jax.tree.map(np.asarray, bench.step(game, state, jnp.asarray(actions, jnp.int32)))
+    resolved = jax.tree.map(np.asarray, bench.resolve(game, state, jnp.asarray(actions, jnp.int32)))
     rewards = np.asarray(bench.reward(game, jnp.asarray(houses), state, jnp.asarray(actions), after))
     did = 0
     for index in range(NUM_WORLDS):
@@ -142,6 +145,7 @@ def test_random_worlds(bench, request):
             for mine, yours in zip((ours.place, ours.remove, ours.move), theirs, strict=True):
                 np.testing.assert_array_equal(mine[index], yours)
         old = blocks[index], np.zeros_like(blocks[index]), feet[index]
+        _compare_turn(old, actions[index], resolved, index, game, reach, masked=False)
         edits = _compare_turn(old, actions[index], after, index, game, reach)
         world, theirs = blocks[index].copy(), []
         for cell, _, kind in edits:
@@ -152,6 +156,7 @@ def test_random_worlds(bench, request):
             theirs.append(before - twin.distance(world, houses[index]))
         np.testing.assert_array_equal(rewards[index], theirs)
     assert did > NUM_WORLDS / 10  # the test would say little if nothing ever happened
+    assert (resolved.effective & ~after.effective).any()  # nor if the rules never allowed more than the mask
 
 
 def test_random_episodes(bench, request):
@@ -181,10 +186,8 @@ def test_random_episodes(bench, request):
         assert twin.can_stand(start.blocks, start.feet[1], start.feet[0])
         old = start.blocks, start.touched, start.feet
         for turn in range(NUM_TURNS):
-            offered = [twin.masks(old[0], old[2][player], old[2][1 - player], reach) for player in (0, 1)]
-            for player, (place, remove, move) in enumerate(offered):
-                what, cell, _, direction = twin.take_apart(int(actions[turn, player]), game.num_kinds, num_cells)
-                assert {"pass": True, "place": place[cell], "break": remove[cell], "move": move[direction]}[what]
+            for player, action in enumerate(actions[turn]):
+                assert twin.offered(old[0], old[2][player], old[2][1 - player], action, game.num_kinds, reach)
             _compare_turn(old, actions[turn], states, turn, game, reach)
             old = states.blocks[turn], states.touched[turn], states.feet[turn]
             assert states.time[turn] == turn + 1

@@ -86,7 +86,7 @@ def _replay_chunk(
         passes = jnp.zeros((2,), jnp.int32)
         state = State(blocks, jnp.zeros_like(blocks), feet, nothing, passes, passes != 0, jnp.int32(0))
         both = jnp.stack([action, jnp.int32(PASS)])
-        following = game.step(state, both, jax.random.key(0))
+        following = game.resolve(state, both)
         reward = game.reward(goal, state, both, following)[SELF]
         what, cell, _, _ = decode(action, game.num_kinds, game.num_cells)
         return following.blocks, following.feet[SELF], reward, following.effective[SELF], what, cell

@@ -13,9 +13,9 @@ from jaxtyping import Array, Bool, Float, Int, Int8, Key
 
 from tacit.core import ASSISTANT, HUMAN, Game
 from tacit.games.building import actions as factored
-from tacit.games.building.actions import BREAK, DIRECTIONS, MOVE, PLACE, EditLegal, EditLogits
+from tacit.games.building.actions import BREAK, DIRECTIONS, MOVE, PASS, PLACE, EditLegal, EditLogits
 from tacit.games.building.blocks import AIR, BEDROCK, DIRT, FIRST_PLACEABLE
-from tacit.games.building.sight import Sight, can_stand, inside, look_up
+from tacit.games.building.sight import Sight, can_stand, head, inside, look_up
 
 House = Int8[Array, "X Y Z"]
 """Theta: the kind that each cell of the whole world should hold, ground included."""
@@ -209,12 +209,18 @@ class BuildingGame(Game):
         )
 
     def step(self, state: State, actions: Int[Array, "2"], key: Key[Array, ""]) -> State:
-        """The human acts, then the assistant on the world as the human has left it. What is not possible passes.
-
-        Possible is what MBAG's rules allow; its mask, `legal`, leaves out a little of that: filling one's own cells,
-        and cells whose centre is out of reach though a click on their edge is not.
-        """
+        """The human acts, then the assistant on the world as the human left it. What is not legal by then passes."""
         del key
+        what, index, _, _ = factored.decode(actions, self.num_kinds, self.num_cells)
+        cells = jnp.stack(jnp.unravel_index(index, self.shape), -1).astype(jnp.int32)
+        # What the rules allow and the mask does not: to fill one's own cells, and to click the edge of a far cell.
+        own = jax.vmap(inside)(cells, state.feet) & (what == PLACE)
+        away = cells - jax.vmap(head)(state.feet)
+        far = ((away * away).sum(-1) > int(self.reach**2)) & ((what == PLACE) | (what == BREAK))
+        return self.resolve(state, jnp.where(own | far, PASS, actions))._replace(last_actions=actions.astype(jnp.int32))
+
+    def resolve(self, state: State, actions: Int[Array, "2"]) -> State:
+        """One turn by MBAG's rules, which allow a little more than its mask, `legal`, offers: see `step`."""
         state, *human = self.act(state, HUMAN, actions[HUMAN])
         state, *assistant = self.act(state, ASSISTANT, actions[ASSISTANT])
         cell, before, after, effective = (jnp.stack(pair) for pair in zip(human, assistant, strict=True))
@@ -228,7 +234,7 @@ class BuildingGame(Game):
     def act(
         self, state: State, player: int, action: Int[Array, ""]
     ) -> tuple[State, Int[Array, ""], Int8[Array, ""], Int8[Array, ""], Bool[Array, ""]]:
-        """One player's half of a turn by MBAG's rules. Its clock, edits and flags are left to `step`.
+        """One player's half of a turn by MBAG's rules. Its clock, edits and flags are left to `resolve`.
 
         Returns the state, the edited cell or -1, its kind before and after, and whether anything was done.
         """
