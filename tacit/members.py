@@ -44,6 +44,7 @@ def find(package: str, name: str) -> Member:
     known = {member.name: member for member in members(package)}
     if name in known:
         return known[name]
-    kind = package.rpartition(".")[2].rstrip("s")
+    folder = package.rpartition(".")[2]
+    kind = "study" if folder == "studies" else folder.removesuffix("s")
     near = difflib.get_close_matches(name, known, n=3) or list(known)
-    raise ValueError(f"There is no {kind} called {name!r}; there is {', '.join(near)}.")
+    raise ValueError(f"There is no {kind} called {name!r}; there is {', '.join(near) or 'none yet'}.")

@@ -93,7 +93,7 @@ def watch(players: Cast, theta: Theta, key: Key[Array, ""], settings: Settings, 
     scenes, record, thoughts = [opening(theta, first)], [], []
     title = f"{settings.game}: {settings.human} + {settings.assistant}, an unseen house, seed {settings.seed}"
     with stage(console, title) as show:
-        show(scenes, f"compiling {settings.assistant} for this machine: about half a minute, once")
+        show(scenes, f"compiling {settings.assistant} for this machine: this takes about half a minute")
         due = time.monotonic()
         for now, thought in turns(players.game, players.human, players.assistant, theta, key):
             scenes[-1] = believing(scenes[-1], thought)

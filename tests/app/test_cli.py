@@ -105,6 +105,7 @@ def test_an_unknown_name_lists_the_near_ones(words, near, capsys):
     shown = capsys.readouterr()
     assert one_sentence(shown.err)
     assert near in shown.err
+    assert "no studie" not in shown.err
 
 
 def test_files_that_are_not_there_or_not_ours_are_one_sentence(tmp_path, capsys):
