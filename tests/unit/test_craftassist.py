@@ -99,6 +99,12 @@ def test_lamps_become_what_is_around_them() -> None:
     assert transforms.fill_auto(alone).tolist() == [[[0]]]
 
 
+def test_a_lamp_in_a_wall_becomes_wall(tmp_path: Path) -> None:
+    house = box(6, 5, 5)
+    house[3, 2, 0, 0] = 89
+    assert set(np.unique(load_house(save(tmp_path / "a", plot(house)), (11, 10, 10), rng()))) == {0, 1, 2, PLANKS}
+
+
 def test_the_largest_part_is_kept() -> None:
     """Two walls touch only through the ground and count as one; what hangs by a corner alone is another part."""
     blocks = layers("5...6 5...6", "5.... .....", "...77 .....", "..... ..777")

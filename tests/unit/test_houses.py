@@ -234,7 +234,10 @@ def test_the_split_does_not_depend_on_the_place(drawn: Drawn) -> None:
     plans = drawn.plans._replace(roof=jnp.where(drawn.plans.roof == EAVES, HIP, drawn.plans.roof))
     roll = jax.random.permutation(jax.random.key(secrets.randbits(31)), 4000)
     moved = plans._replace(place_x=plans.place_x[roll], place_z=plans.place_z[roll])
-    assert (np.asarray(build(drawn.generator, plans)[1]) == np.asarray(build(drawn.generator, moved)[1])).all()
+    here, there = np.asarray(build(drawn.generator, plans)[1]), np.asarray(build(drawn.generator, moved)[1])
+    assert (here == there).all()
+    reroofed = plans._replace(roof_kind=jnp.where(plans.roof_kind == 6, 7, 6))
+    assert (here != np.asarray(build(drawn.generator, reroofed)[1])).mean() > 0.1, "but it does depend on the roof"
 
 
 def test_mix_keeps_some_fields_and_redraws_the_rest(drawn: Drawn) -> None:
