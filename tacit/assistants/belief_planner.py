@@ -74,6 +74,7 @@ class BeliefPlanner(Assistant):
         return Thoughts(memory.belief.probabilities.reshape(self.prior.shape).sum(1), memory.values)
 
 
+@eqx.filter_jit
 def policy_table(game: TabularGame, human: Human) -> Float[Array, "T N S H"]:
     """The probability of each of the human's actions at each turn, for each theta and state."""
     if jax.tree.leaves(jax.eval_shape(human.init, jax.random.key(0))):

@@ -5,9 +5,8 @@ wait; a human who is waited for lets the plan go on (U) or presses the switch (0
 Hadfield-Menell, Dragan, Abbeel and Russell 2017, "The Off-Switch Game", arXiv 1611.08219.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tacit.games.tabular import TabularGame
 
@@ -21,7 +20,7 @@ WAIT, ACT, SWITCH_OFF = 0, 1, 2
 """The assistant's actions."""
 
 
-def make(utilities: Sequence[float] = (-1.0, 1.0), probabilities: Sequence[float] | None = None) -> TabularGame:
+def make(utilities: ArrayLike = (-1.0, 1.0), probabilities: ArrayLike | None = None) -> TabularGame:
     """The game in which U is `utilities[theta]`, with equal odds unless they are given."""
     values = np.asarray(utilities, np.float64)
     prior = np.full(len(values), 1.0 / len(values)) if probabilities is None else np.asarray(probabilities)
