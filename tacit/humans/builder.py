@@ -29,10 +29,11 @@ T = TypeVar("T")
 
 DIG_PENALTY, MOST_DIGS = 30.0, 6
 """Off an edit's utility for each block to be broken on the way: what can be walked to comes first."""
-HOLE_PENALTY = 300.0
-"""Off for refilling a passage that the person dug: last of all, or it would be closed before it was used."""
 SCAFFOLD_PENALTY = 600.0
 """Off for a block that does not belong but lets a hanging one be placed."""
+HOLE_PENALTY, HOLE_STEP = 1000.0, 300.0
+"""Off for refilling a passage that the person dug, and more for each that was dug before it. So passages come last, or
+one would be closed before it was used; and among them the oldest comes first, which the others may lead to."""
 FLOOR = 1e-30
 """Least probability that is written as a logit."""
 
@@ -71,6 +72,8 @@ class Notes(NamedTuple):
     """Was within reach but not offered, and has not been offered since: walk to where sight is sure."""
     dug: Int8[Array, "X Y Z"]
     """The kind of a block that the person broke next to their body, while the cell stays empty; else air."""
+    turn: Int[Array, "X Y Z"]
+    """In which order these were dug, from 1; 0 elsewhere."""
     last_cell: Int[Array, "3"]
     """The person's last edit; meaningless while `last_kind` is air."""
     last_kind: Int8[Array, ""]
@@ -115,6 +118,8 @@ class Scene(NamedTuple):
     """The blocks in the way of each move that can be broken now."""
     dug: Int8[Array, "X Y Z"]
     """The kind that the person dug out of each cell, else air."""
+    wait: Float[Array, "X Y Z"]
+    """Off for refilling it."""
     last_kind: Int8[Array, ""]
     """The kind of the last edit, air before the first."""
     onward: Float[Array, "6"]
@@ -137,7 +142,9 @@ def look(observation: Observation, notes: Notes, reach: float, num_kinds: int) -
     cell = jnp.stack(jnp.unravel_index(jnp.maximum(edit, 0), shape)).astype(jnp.int32)
     last_cell = jnp.where(edit >= 0, cell, notes.last_cell)
     last_kind = jnp.where(edit < 0, notes.last_kind, jnp.where(after == AIR, before, after))
-    dug = jnp.where(solid, jnp.int8(AIR), jnp.where(here & (after == AIR) & ahead.any(0), before, notes.dug))
+    digging = here & (after == AIR) & ahead.any(0)
+    dug = jnp.where(solid, jnp.int8(AIR), jnp.where(digging, before, notes.dug))
+    turn = jnp.where(solid, 0, jnp.where(digging, notes.turn.max() + 1, notes.turn))
     last = decode(observation.last_actions[HUMAN], num_kinds, blocks.size)
 
     ways = walking.walk(walking.dig_cost(blocks, other), feet)
@@ -157,11 +164,12 @@ def look(observation: Observation, notes: Notes, reach: float, num_kinds: int) -
         supports=supports,
         bars=ahead.reshape(len(DIRECTIONS), -1) & legal.remove[None],
         dug=dug,
+        wait=HOLE_PENALTY + HOLE_STEP * turn.astype(jnp.float32),
         last_kind=last_kind,
         onward=((last.what == MOVE) & (jnp.arange(len(DIRECTIONS)) == last.direction)).astype(jnp.float32),
         passed=last.what == PASS,
     )
-    return scene, Notes(hidden, dug, last_cell, last_kind)
+    return scene, Notes(hidden, dug, turn, last_cell, last_kind)
 
 
 def once(work: Callable[[], T], time: Int[Array, ""]) -> T:
@@ -204,7 +212,7 @@ def plan(theta: House, persona: Persona, blocks: Int8[Array, "X Y Z"], scene: Sc
         - DIG_PENALTY * scene.digs
         + jnp.where(wrong, persona.repair, 0.0)
         + jnp.where(missing & (kind == scene.last_kind), persona.same, 0.0)
-        - jnp.where(hole, HOLE_PENALTY, 0.0)
+        - jnp.where(hole, scene.wait, 0.0)
         - jnp.where(scaffold, SCAFFOLD_PENALTY, 0.0)
     )
     useful = ((missing & ~hanging) | wrong | scaffold) & scene.open
@@ -268,6 +276,7 @@ class Builder(Human):
         notes = Notes(
             jnp.zeros(self.shape, bool),
             jnp.zeros(self.shape, jnp.int8),
+            jnp.zeros(self.shape, jnp.int32),
             jnp.zeros((3,), jnp.int32),
             jnp.zeros((), jnp.int8),
         )
