@@ -8,6 +8,9 @@ one question answers both: which sides of cell c are seen from within?
 Whether a ray is blocked depends only on the cells around the head. All rays are traced once, in whole numbers; of two
 rays to one side, one that enters all the cells of the other is dropped; the rest become bit masks. During play the
 cells around the head are packed into the same bits, and a side is seen if the AND with one of its rays is 0.
+
+MBAG traces in floating point. Where a ray meets an edge, rounding decides there and a fixed order of axes here: in
+cluttered worlds one in some thousands of legal edits differs.
 """
 
 import functools
