@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Int8
 
 from tacit.core import HUMAN
 from tacit.games.building import actions
-from tacit.games.building.actions import BREAK, DIRECTIONS, MOVE, PLACE
+from tacit.games.building.actions import BREAK, MOVE, PLACE
 from tacit.games.building.blocks import AIR, DIRT
 from tacit.games.building.game import Observation
 from tacit.humans import builder
-from tacit.humans.builder import Notes, Persona, Scene
+from tacit.humans.builder import Persona, Scene
 
 UNEXPLAINED = 0.05
 """How often a person does what the builder's rule does not foresee. Even then they edit what the house needs."""
@@ -38,21 +38,18 @@ class Reading(NamedTuple):
     people: Float[Array, " K"]
 
 
-def kind_weights(
-    persona: Persona, observation: Observation, scene: Scene, notes: Notes, num_kinds: int
-) -> Float[Array, "N M"]:
+def kind_weights(persona: Persona, blocks: Int8[Array, "X Y Z"], scene: Scene, num_kinds: int) -> Float[Array, "N M"]:
     """The weight w of what each cell needs if it should be of each kind; 0 where nothing is needed or can be done."""
-    blocks = observation.blocks
     empty = (blocks == AIR)[..., None]
     kinds = jnp.arange(num_kinds, dtype=jnp.int8)
     plain = persona._replace(same=jnp.zeros(()))
-    undug = notes._replace(dug=jnp.zeros_like(notes.dug))
+    undug = scene._replace(dug=jnp.zeros_like(scene.dug))
     # Two houses ask for every edit there is: one that lacks all the blocks, one in which all that stands is wrong.
-    lacking = builder.plan(jnp.where(blocks == AIR, jnp.int8(DIRT), blocks), plain, blocks, scene, undug).utility
-    standing = builder.plan(jnp.full_like(blocks, AIR), plain, blocks, scene, undug).utility
+    lacking = builder.plan(jnp.where(blocks == AIR, jnp.int8(DIRT), blocks), plain, blocks, undug).utility
+    standing = builder.plan(jnp.full_like(blocks, AIR), plain, blocks, undug).utility
     utility = jnp.where(empty, lacking[..., None], standing[..., None])
-    utility += jnp.where(empty & (kinds == notes.last_kind), persona.same, 0.0)
-    utility -= jnp.where(empty & (kinds == notes.dug[..., None]), builder.HOLE_PENALTY, 0.0)
+    utility += jnp.where(empty & (kinds == scene.last_kind), persona.same, 0.0)
+    utility -= jnp.where(empty & (kinds == scene.dug[..., None]), builder.HOLE_PENALTY, 0.0)
     needed = (kinds != blocks[..., None]) & (utility > -jnp.inf)
     utility = jnp.where(needed, utility, -jnp.inf).reshape(-1, num_kinds)
     return jnp.exp(utility - jnp.maximum(utility.max(), -1e9))
@@ -70,12 +67,11 @@ def leads_to(
     right = jnp.arange(num_kinds, dtype=jnp.int32) == kind
     placed = there[:, None] * jnp.where(right, 1.0 - persona.mistake, persona.mistake / spare)[None]
     later = ~(legal.place | legal.remove)
-    way = later & (scene.first.reshape(-1) == direction)
+    way = jnp.where(later, scene.first[:, direction], 0.0)
     barred = scene.bars & ~legal.move[:, None]
     dug = (barred[:, cell] / jnp.maximum(barred.sum(1), 1)).astype(jnp.float32)
-    first = jnp.minimum(scene.first.reshape(-1), len(DIRECTIONS) - 1)
-    broken = there.astype(jnp.float32) + jnp.where(later, dug[first], 0.0)
-    along = jnp.select([what == BREAK, what == MOVE], [broken, way.astype(jnp.float32)], 0.0)
+    broken = there.astype(jnp.float32) + jnp.where(later, scene.first @ dug, 0.0)
+    along = jnp.select([what == BREAK, what == MOVE], [broken, way], 0.0)
     return jnp.where(what == PLACE, placed, along[:, None])
 
 
@@ -84,7 +80,6 @@ def read(
     log_weights: Float[Array, " K"],
     observation: Observation,
     scene: Scene,
-    notes: Notes,
     action: Int[Array, ""],
     probabilities: Float[Array, "N M"],
 ) -> Reading:
@@ -96,7 +91,7 @@ def read(
     there = jnp.arange(len(probabilities), dtype=jnp.int32) == cell
 
     def one(persona: Persona) -> tuple[Float[Array, "N M"], Float[Array, ""]]:
-        weight = kind_weights(persona, observation, scene, notes, num_kinds)
+        weight = kind_weights(persona, observation.blocks, scene, num_kinds)
         leads = leads_to(persona, observation, scene, action, num_kinds)
         part = weight * leads
         total, hits = ((probabilities * table).sum(1) for table in (weight, part))

@@ -15,14 +15,27 @@ from tacit.core import ASSISTANT, HUMAN, Game
 from tacit.games.building.actions import DIRECTIONS, EditLogits
 from tacit.games.building.blocks import AIR, BEDROCK, FIRST_PLACEABLE
 from tacit.games.building.game import BuildingGame, Observation
-from tacit.games.building.walking import DIG, UNREACHABLE, Walk, body_cells, dig_cost, in_sight, shift, walk, walk_cost
+from tacit.games.building.walking import (
+    DIG,
+    UNREACHABLE,
+    Walk,
+    body_cells,
+    dig_cost,
+    in_sight,
+    shift,
+    walk,
+    walk_cost,
+    within_reach,
+)
 
 SHARPNESS = 200.0
 """Logits per unit of value: a hundredth more is seven times as likely; equals are drawn evenly."""
 HASTE = 0.93
 """What a gain is worth one step further away."""
 DEFER = 0.05
-"""What filling a cell that the assistant emptied itself is worth: a way out is closed last, or it is dug for ever."""
+"""What filling a cell that somebody emptied is worth: ways in and out are closed last, or they are dug for ever."""
+NEXT_TO = 1.5
+"""Reach, in cells, of someone next to what they want to see."""
 WORTH_DIGGING = 3.0
 """The least sum of gains out there for which someone shut in breaks a block that has to be put back."""
 ASIDE = 0.02
@@ -50,6 +63,14 @@ def touching(solid: Bool[Array, "X Y Z"]) -> Bool[Array, "X Y Z"]:
     for direction in DIRECTIONS:
         near |= shift(solid, direction, False)
     return near
+
+
+def approach(ways: Walk, observation: Observation) -> Walk:
+    """The way to where each cell is sure to be seen, or else to next to it."""
+    sure = in_sight(ways, observation.blocks, observation.feet[HUMAN])
+    hope = within_reach(ways, NEXT_TO)
+    seen = sure.distance < UNREACHABLE
+    return Walk(jnp.where(seen, sure.distance, hope.distance), jnp.where(seen, sure.move, hope.move))
 
 
 def towards(ways: Walk, value: Float[Array, "X Y Z"]) -> Float[Array, "6"]:
@@ -88,12 +109,14 @@ def dig(ways: Walk, value: Float[Array, "X Y Z"], observation: Observation) -> t
     return jnp.where(in_way.any(), 0.0, moves), blocked
 
 
-def hand(observation: Observation, probabilities: Float[Array, "X Y Z M"], threshold: float) -> EditLogits:
+def hand(
+    observation: Observation, probabilities: Float[Array, "X Y Z M"], threshold: float | Float[Array, ""]
+) -> EditLogits:
     """The assistant's preferences: edits that gain more than `threshold`, or steps towards them, or out of the way."""
     blocks, feet = observation.blocks, observation.feet
     legal = observation.legal[ASSISTANT]
     gain = gains(blocks, probabilities)
-    emptied = (observation.touched == ASSISTANT + 1) & (blocks == AIR)
+    emptied = (observation.touched != 0) & (blocks == AIR)
     place = jnp.where(gain.place > threshold, gain.place, 0.0) * jnp.where(emptied, DEFER, 1.0)
     remove = jnp.where(gain.remove > threshold, gain.remove, 0.0)
     here_place, here_remove = legal.place.reshape(blocks.shape), legal.remove.reshape(blocks.shape)
@@ -103,11 +126,11 @@ def hand(observation: Observation, probabilities: Float[Array, "X Y Z M"], thres
     far_place = jnp.where(~here_place & touching(blocks != AIR) & ~human_body, place, 0.0)
     far = jnp.maximum(far_place, jnp.where(here_remove, 0.0, remove))
     ways = walk(walk_cost(blocks, feet[HUMAN]), feet[ASSISTANT])
-    moves = towards(in_sight(ways, blocks, feet[HUMAN]), far)
+    moves = towards(approach(ways, observation), far)
     at_hand = jnp.maximum(jnp.where(here_place, place, 0.0), jnp.where(here_remove, remove, 0.0))
     idle = (moves.max() <= DEFER) & (at_hand.max() <= DEFER)
     digging = walk(dig_cost(blocks, feet[HUMAN]), feet[ASSISTANT])
-    dug_moves, dug_blocks = dig(in_sight(digging, blocks, feet[HUMAN]), far, observation)
+    dug_moves, dug_blocks = dig(approach(digging, observation), far, observation)
     shut_in = idle & (far.sum() >= WORTH_DIGGING)
     moves = jnp.where(shut_in, jnp.maximum(moves, dug_moves), moves)
     remove = jnp.where(shut_in, jnp.maximum(remove, dug_blocks), remove)

@@ -101,10 +101,10 @@ class Particles(Assistant):
 
     def learn(self, memory: Knowledge, observation: Observation, key: Key[Array, ""]) -> Knowledge:
         """Bayes' rule for the human's last action, chosen on the observation before this one."""
-        scene, notes = builder.look(memory.last, memory.notes, self.model.reach)
+        scene, notes = builder.look(memory.last, memory.notes, self.model.reach, self.model.num_kinds)
         flat = memory.probabilities.reshape(self.prior.shape)
         action = observation.last_actions[HUMAN]
-        reading = evidence.read(memory.people, memory.log_people, memory.last, scene, notes, action, flat)
+        reading = evidence.read(memory.people, memory.log_people, memory.last, scene, action, flat)
         started = observation.time > 0
         gained = jnp.where(started, reading.cells, 0.0)
         total = memory.evidence + gained
