@@ -48,7 +48,7 @@ def stage(console: Console, title: str) -> Iterator[Show]:
         console.print(title, highlight=False)
         yield partial(_print_plainly, console)
         return
-    with Live(console=console, refresh_per_second=8, transient=False, vertical_overflow="crop") as live:
+    with Live(console=console, refresh_per_second=3, transient=False, vertical_overflow="crop") as live:
         yield lambda past, note: live.update(frame(past, title, console.size, note), refresh=True)
 
 
