@@ -77,8 +77,6 @@ class BeliefPlanner(Assistant):
 @eqx.filter_jit
 def policy_table(game: TabularGame, human: Human) -> Float[Array, "T N S H"]:
     """The probability of each of the human's actions at each turn, for each theta and state."""
-    if jax.tree.leaves(jax.eval_shape(human.init, jax.random.key(0))):
-        raise ValueError("The belief planner needs a human without memory; this one has one.")
     thetas, states = game.rewards.shape[:2]
 
     def chances(time: Int[Array, ""], theta: Int[Array, ""], number: Int[Array, ""]) -> Float[Array, " H"]:
@@ -95,6 +93,8 @@ def policy_table(game: TabularGame, human: Human) -> Float[Array, "T N S H"]:
 
 def problem(game: TabularGame, human: Human) -> AssistanceArrays:
     """The assistance problem that `human` poses in `game`: what exact planners read."""
+    if jax.tree.leaves(jax.eval_shape(human.init, jax.random.key(0))):
+        raise ValueError("The belief planner needs a human without memory; this one has one.")
     sees = game.sees[ASSISTANT]
     looks = jnp.eye(int(sees.max()) + 1)[sees]
     return AssistanceArrays(

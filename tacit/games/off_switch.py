@@ -6,9 +6,8 @@ Hadfield-Menell, Dragan, Abbeel and Russell 2017, "The Off-Switch Game", arXiv 1
 """
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from tacit.games.tabular import TabularGame
+from tacit.games.tabular import Numbers, TabularGame
 
 PROPOSED, WAITING, DONE = 0, 1, 2
 """The states."""
@@ -20,7 +19,7 @@ WAIT, ACT, SWITCH_OFF = 0, 1, 2
 """The assistant's actions."""
 
 
-def make(utilities: ArrayLike = (-1.0, 1.0), probabilities: ArrayLike | None = None) -> TabularGame:
+def make(utilities: Numbers = (-1.0, 1.0), probabilities: Numbers | None = None) -> TabularGame:
     """The game in which U is `utilities[theta]`, with equal odds unless they are given."""
     values = np.asarray(utilities, np.float64)
     prior = np.full(len(values), 1.0 / len(values)) if probabilities is None else np.asarray(probabilities)

@@ -5,16 +5,19 @@ Axis letters: S states, H the human's actions, A the assistant's, N values of th
 that a noisy sight is a part of the state.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
-from numpy.typing import ArrayLike
 
 from tacit.core import ASSISTANT, HUMAN, Game
+
+Numbers = Sequence[Any] | np.ndarray | Array
+"""An array, or nested sequences of numbers."""
 
 TOLERANCE = 1e-5
 """How far from one probabilities may sum, in float32."""
@@ -56,16 +59,16 @@ class TabularGame(Game):
 
     def __init__(
         self,
-        transitions: ArrayLike,
-        rewards: ArrayLike,
-        prior: ArrayLike,
-        initial: ArrayLike,
+        transitions: Numbers,
+        rewards: Numbers,
+        prior: Numbers,
+        initial: Numbers,
         horizon: int,
         discount: float = 1.0,
-        sees: ArrayLike | None = None,
-        legal_human: ArrayLike | None = None,
-        legal_assistant: ArrayLike | None = None,
-        terminal: ArrayLike | None = None,
+        sees: Numbers | None = None,
+        legal_human: Numbers | None = None,
+        legal_assistant: Numbers | None = None,
+        terminal: Numbers | None = None,
     ):
         """By default both players see the state, every action is legal and no state is terminal.
 
@@ -172,7 +175,7 @@ class TabularGame(Game):
         return jnp.where(legal, actions, 0)
 
 
-def _numbers(name: str, values: ArrayLike, rank: int, shape: tuple[int, ...] | None = None) -> np.ndarray:
+def _numbers(name: str, values: Numbers, rank: int, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """`values` as finite float64 of this rank (and shape)."""
     array = np.asarray(values, np.float64)
     if array.ndim != rank or 0 in array.shape or (shape is not None and array.shape != shape):
@@ -197,7 +200,7 @@ def _distributions(name: str, array: np.ndarray) -> np.ndarray:
     return array / sums[..., None]
 
 
-def _table(name: str, values: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+def _table(name: str, values: Numbers, shape: tuple[int, ...]) -> np.ndarray:
     """`values` as an array of this shape."""
     array = np.asarray(values)
     if array.shape != shape:

@@ -4,10 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
-from numpy.typing import ArrayLike
 
 from tacit.core import HUMAN, Game, Human
-from tacit.games.tabular import Observation, TabularGame
+from tacit.games.tabular import Numbers, Observation, TabularGame
 from tacit.planning import value_iteration
 
 TIE = 1e-5
@@ -38,7 +37,7 @@ class Boltzmann(Human):
         return jnp.where(gaps == 0.0, 0.0, self.rationality * gaps), memory
 
 
-def action_values(game: TabularGame, partner: ArrayLike | None = None) -> Float[Array, "T N S H"]:
+def action_values(game: TabularGame, partner: Numbers | None = None) -> Float[Array, "T N S H"]:
     """Q_t(s, h; θ) for a human who expects the assistant to do a with probability `partner[s, a]`.
 
     By default the assistant is expected to pass: the human acts as if alone, the "demonstration by expert" of
@@ -60,7 +59,7 @@ def action_values(game: TabularGame, partner: ArrayLike | None = None) -> Float[
     return jnp.swapaxes(jax.vmap(solve)(rewards), 0, 1)
 
 
-def make(game: Game, rationality: float = 1.0, partner: ArrayLike | None = None) -> Boltzmann:
+def make(game: Game, rationality: float = 1.0, partner: Numbers | None = None) -> Boltzmann:
     """The noisily rational human of a game given by arrays. `rationality` is in nats per unit of reward."""
     if not isinstance(game, TabularGame):
         raise ValueError("A Boltzmann human needs a game given by arrays (TabularGame) to know what actions are worth.")
