@@ -105,6 +105,8 @@ class Evaluate:
     episodes: int = 32
     """How many, for each assistant."""
     seed: Seed = 0
+    plot: File = None
+    """Draw the comparison too, as FILE.png, FILE.svg or FILE.pdf (needs the extra `plots`)."""
     json: Json = False
 
     def run(self) -> int:
@@ -117,6 +119,10 @@ class Evaluate:
             raise UsageError("--assistants wants names separated by commas, each of them once.")
         for name in names:
             find("tacit.assistants", name)
+        if self.plot is not None:
+            from tacit.evaluation.plots import check_plots
+
+            check_plots(self.plot)
         from rich.console import Console
         from rich.table import Table
 
@@ -131,6 +137,10 @@ class Evaluate:
                 self.seed,
                 lambda name, finished, turns: status.update(f"{name}: turn {turns}, {finished} episodes finished"),
             )
+        if self.plot is not None:
+            from tacit.evaluation.plots import plot_rows
+
+            plot_rows(rows, self.plot)
         if self.json:
             return print_json(rows)
         table = Table("assistant", *evaluate.COLUMNS.values(), title=f"{self.episodes} episodes of {self.game}")

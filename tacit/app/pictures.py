@@ -7,9 +7,19 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from tacit.app.drawing import ASSISTANT_COLOUR, HUMAN_COLOUR, View, draw, fitting_width, guess_view, picture_size
+from tacit.app.drawing import (
+    ASSISTANT_COLOUR,
+    HUMAN_COLOUR,
+    View,
+    draw,
+    fitting_width,
+    guess_view,
+    mixed,
+    picture_size,
+    scaled,
+)
 from tacit.app.scenes import Scene
 
 PAPER, PANEL, LINES = "#10141c", "#171d28", "#2a3342"
@@ -19,6 +29,8 @@ HEAD, FOOT = 52, 118
 SIZE = (3 * PANEL_WIDTH + 4 * MARGIN, HEAD + PANEL_HEIGHT + FOOT + MARGIN)
 LAST_PICTURE = 2500
 """Milliseconds for which a film rests on its last picture."""
+ACCENTS = ((0.0, 1.0), (0.0, 0.78), (0.0, 0.6), (0.35, 1.0), (0.35, 0.78), (0.35, 0.6))
+"""How much white is in the shades of an accent that a film keeps, and how bright they are."""
 FINE = 3
 """How many times finer lines and corners are drawn before they are made smooth."""
 COUNTS, ROW = HEAD + PANEL_HEIGHT + 30, 28
@@ -70,12 +82,20 @@ def gif(pages: Iterable[Image.Image], milliseconds: int) -> bytes:
 
 
 def with_one_palette(pages: Iterable[Image.Image]) -> list[Image.Image]:
-    """The pictures in the same 128 colours, so that what stands still is the same in all of them."""
+    """The pictures in the same 256 colours, so that what stands still is the same in all of them.
+
+    The colours of players and lines cover few pixels, so they are put in by hand.
+    """
     frames = list(pages)
+    accents = [ImageColor.getrgb(colour)[:3] for colour in (HUMAN_COLOUR, ASSISTANT_COLOUR, DONE, SURE, INK, FAINT)]
+    shades = [scaled(mixed(colour, (255, 255, 255), white), shade) for colour in accents for white, shade in ACCENTS]
     together = Image.new("RGB", (frames[0].width, frames[0].height * 3))
     for row, frame in enumerate((frames[0], frames[len(frames) // 2], frames[-1])):
         together.paste(frame, (0, row * frame.height))
-    palette = together.quantize(128, Image.Quantize.MEDIANCUT)
+    found = together.quantize(256 - len(shades), Image.Quantize.MEDIANCUT).getpalette()
+    assert found is not None
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for colour in shades for part in colour] + found)
     return [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
 
 
