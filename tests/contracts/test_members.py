@@ -5,6 +5,7 @@ that it fits. A member that does not fit a game says so in one sentence.
 """
 
 import functools
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,14 @@ GAMES, HUMANS, ASSISTANTS, KINDS = (
     for folder in ("games", "humans", "assistants", "feedback")
 )
 NUM_TURNS = 12
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compile_quickly() -> Iterator[None]:
+    """Little is played here and much compiled."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @functools.cache
