@@ -8,7 +8,7 @@ import pytest
 
 from tacit.core import HUMAN
 from tacit.games import building_small
-from tacit.games.building.actions import BREAK, MOVE, PASS, PLACE, Action, encode
+from tacit.games.building.actions import BREAK, DIRECTIONS, MOVE, PASS, PLACE, Action, encode
 from tacit.games.building.blocks import AIR, BEDROCK, DIRT, FIRST_PLACEABLE
 from tacit.games.building.game import ABSENT, BuildingGame
 from tacit.humans import builder
@@ -94,7 +94,7 @@ def action(what, cell=0, kind=0, direction=0):
     return int(encode(Action(*(jnp.int32(part) for part in (what, cell, kind, direction))), M, N))
 
 
-def by_hand(legal, scene, wish, persona):  # noqa: PLR0912
+def by_hand(legal, scene, wish, persona, state):  # noqa: PLR0912
     """The probability of every action, told as a story: pass, stray, or choose an edit and slip, in plain loops."""
     p = {name: float(value) for name, value in persona._asdict().items()}
     out = np.zeros(GAME.num_actions[HUMAN])
@@ -105,14 +105,22 @@ def by_hand(legal, scene, wish, persona):  # noqa: PLR0912
         out[0] = 1.0
         return out
     out[0] += passing
-    pull = np.where(legal.move, np.exp(p["keep"] * np.asarray(scene.onward, np.float64)), 0.0)
+    chosen = np.exp(utility - utility.max())
+    chosen /= chosen.sum()
+    handy = (utility > -500) & (legal.place | legal.remove)
+    if handy.any():
+        chosen = (1 - p["whim"]) * chosen + p["whim"] * handy / handy.sum()
+    cells = np.stack(np.unravel_index(np.arange(N), GAME.shape), -1)
+    gaps = cells - (np.asarray(state.feet)[HUMAN] + [0, 1, 0])
+    towards = chosen @ (gaps / np.maximum(np.linalg.norm(gaps, axis=-1, keepdims=True), 1))
+    towards = np.array([towards @ np.array(step) for step in DIRECTIONS])
+    pull = np.where(legal.move, np.exp(p["keep"] * np.asarray(scene.onward) + p["drift"] * towards), 0.0)
     for direction in range(6):
         amount = (1 - passing) * p["stray"] * pull[direction] / max(pull.sum(), 1e-9)
         out[action(MOVE, direction=direction)] += amount
     if not legal.move.any():
         out[0] += (1 - passing) * p["stray"]
-    chosen = np.exp(utility - utility.max())
-    chosen *= (1 - passing) * (1 - p["stray"]) / chosen.sum()
+    chosen *= (1 - passing) * (1 - p["stray"])
     first, bars = np.asarray(scene.first), np.asarray(scene.bars)
     placeable, spare = range(FIRST_PLACEABLE, M), M - FIRST_PLACEABLE
     for cell in np.flatnonzero(chosen):
@@ -147,7 +155,7 @@ def test_probabilities_are_exact(houses, midway):
         legal, scene, wish, logits, _, _ = look_and_choose(theta, memory, state)
         found = np.asarray(probabilities(logits, legal), np.float64)
         assert found.sum() == pytest.approx(1, abs=1e-4)
-        np.testing.assert_allclose(found, by_hand(legal, scene, wish, memory.persona), atol=2e-5)
+        np.testing.assert_allclose(found, by_hand(legal, scene, wish, memory.persona, state), atol=2e-5)
         counts = np.bincount(np.asarray(draws(logits, legal, jax.random.key(i))), minlength=len(found)) / (1 << 14)
         assert (np.abs(counts - found) <= 6 * np.sqrt(found * (1 - found) / (1 << 14)) + 3e-4).all()
 
@@ -201,7 +209,7 @@ def test_stands_aside_and_never_walks_through_the_assistant():
     memory = HUMAN_.init(jax.random.key(1))
     for feet, may in (([[4, 2, 4], [0, 2, 0]], {MOVE}), ([[0, 2, 0], [4, 2, 4]], {PASS})):
         now = state._replace(feet=jnp.array(feet, jnp.int32))
-        still = {name: jnp.zeros(()) for name in ("stray", "slip", "pause", "linger")}
+        still = {name: jnp.zeros(()) for name in ("stray", "slip", "pause", "linger", "whim")}
         calm = memory._replace(persona=memory.persona._replace(**still))
         legal, _, _, logits, _, _ = look_and_choose(jnp.asarray(house), calm, now)
         chance = np.asarray(probabilities(logits, legal), np.float64)
