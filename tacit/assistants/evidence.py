@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, Int8
 
 from tacit.core import HUMAN
 from tacit.games.building import actions
-from tacit.games.building.actions import BREAK, MOVE, PLACE
+from tacit.games.building.actions import BREAK, DIRECTIONS, MOVE, PLACE
 from tacit.games.building.blocks import AIR, DIRT
 from tacit.games.building.game import Observation
 from tacit.humans import builder
@@ -25,6 +25,8 @@ UNEXPLAINED = 0.05
 """How often a person does what the builder's rule does not foresee. Even then they edit what the house needs."""
 SPREAD = 0.05
 """Probability of each of the actions that then make sense."""
+WHIM = 0.1
+"""How often any useful edit at hand will do."""
 SLIP = 0.01
 """Probability that a block is put or broken where the house does not need it."""
 SMALLEST = 1e-20
@@ -41,7 +43,7 @@ class Reading(NamedTuple):
 def kind_weights(persona: Persona, blocks: Int8[Array, "X Y Z"], scene: Scene, num_kinds: int) -> Float[Array, "N M"]:
     """The weight w of what each cell needs if it should be of each kind; 0 where nothing is needed or can be done."""
     empty = (blocks == AIR)[..., None]
-    kinds = jnp.arange(num_kinds, dtype=jnp.int8)
+    kinds = jnp.arange(num_kinds, dtype=jnp.int8)[None, None, None]
     plain = persona._replace(same=jnp.zeros(()))
     undug = scene._replace(dug=jnp.zeros_like(scene.dug))
     # Two houses ask for every edit there is: one that lacks all the blocks, one in which all that stands is wrong.
@@ -65,14 +67,26 @@ def leads_to(
     there = jnp.arange(num_cells, dtype=jnp.int32) == cell
     spare = max(num_kinds - DIRT - 1, 1)
     right = jnp.arange(num_kinds, dtype=jnp.int32) == kind
-    placed = there[:, None] * jnp.where(right, 1.0 - persona.mistake, persona.mistake / spare)[None]
+    chance = jnp.where(right, 1.0 - persona.mistake, persona.mistake / spare)
+    placed = jnp.where(there[:, None], chance[None], 0.0)
     later = ~(legal.place | legal.remove)
     way = jnp.where(later, scene.first[:, direction], 0.0)
     barred = scene.bars & ~legal.move[:, None]
-    dug = (barred[:, cell] / jnp.maximum(barred.sum(1), 1)).astype(jnp.float32)
+    dug = barred[:, cell].astype(jnp.float32) / jnp.maximum(barred.sum(1), 1).astype(jnp.float32)
     broken = there.astype(jnp.float32) + jnp.where(later, scene.first @ dug, 0.0)
     along = jnp.select([what == BREAK, what == MOVE], [broken, way], 0.0)
     return jnp.where(what == PLACE, placed, along[:, None])
+
+
+def share(
+    probabilities: Float[Array, "N M"], weight: Float[Array, "N M"], leads: Float[Array, "N M"]
+) -> tuple[Float[Array, "N M"], Float[Array, ""]]:
+    """Σ_c w_c · leads_c / Σ_c w_c: given the kind of each cell in turn, and given none."""
+    part = weight * leads
+    total, hits = ((probabilities * table).sum(1) for table in (weight, part))
+    others, other_hits = (jnp.maximum(x.sum() - x, 0.0) for x in (total, hits))
+    cells = (other_hits[:, None] + part) / jnp.maximum(others[:, None] + weight, SMALLEST)
+    return cells, hits.sum() / jnp.maximum(total.sum(), SMALLEST)
 
 
 def read(
@@ -87,22 +101,25 @@ def read(
     num_kinds = probabilities.shape[-1]
 
     what, cell, _, _ = actions.decode(action, num_kinds, len(probabilities))
+    offered = observation.legal[HUMAN].place | observation.legal[HUMAN].remove
     edits = (what == PLACE) | (what == BREAK)
     there = jnp.arange(len(probabilities), dtype=jnp.int32) == cell
 
     def one(persona: Persona) -> tuple[Float[Array, "N M"], Float[Array, ""]]:
         weight = kind_weights(persona, observation.blocks, scene, num_kinds)
         leads = leads_to(persona, observation, scene, action, num_kinds)
-        part = weight * leads
-        total, hits = ((probabilities * table).sum(1) for table in (weight, part))
-        others, other_hits = (jnp.maximum(x.sum() - x, 0.0) for x in (total, hits))
-        cells = (other_hits[:, None] + part) / jnp.maximum(others[:, None] + weight, SMALLEST)
-        # Whatever made the person choose this edit, it tells of the edited cell.
+        handy = jnp.where(offered[:, None] & (weight > 0), 1.0, 0.0)
+        cells, chance = share(probabilities, weight, leads)
+        at_whim, whim_chance = share(probabilities, handy, leads)
+        cells += WHIM * (at_whim - cells)
+        chance += WHIM * (whim_chance - chance)
+        # Moves may be for no reason. Whatever made the person choose an edit, it tells of the edited cell.
+        stray = jnp.where(edits, 0.0, persona.stray)
         meant = jnp.where(edits, (1.0 - SLIP) * leads + SLIP, 1.0)
         likely = (probabilities[cell] * meant[cell]).sum()
         odd = SPREAD * jnp.where(there[:, None] & edits, meant, jnp.where(edits, likely, 1.0))
-        chance = hits.sum() / jnp.maximum(total.sum(), SMALLEST)
-        return (1.0 - UNEXPLAINED) * cells + UNEXPLAINED * odd, (1.0 - UNEXPLAINED) * chance + UNEXPLAINED * SPREAD
+        sound, idle = (1.0 - UNEXPLAINED) * (1.0 - stray), (1.0 - UNEXPLAINED) * stray / len(DIRECTIONS)
+        return sound * cells + idle + UNEXPLAINED * odd, sound * chance + idle + UNEXPLAINED * SPREAD
 
     cells, chance = jax.vmap(one)(people)
     mixed = jnp.tensordot(jax.nn.softmax(log_weights), cells, axes=1)

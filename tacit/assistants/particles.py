@@ -143,8 +143,7 @@ class Particles(Assistant):
 
     def combine(self, belief: ParticleBelief, total: Float[Array, "N M"]) -> Float[Array, "N M"]:
         """The cloud's view of each cell, and the cell's own where the cloud cannot explain what was seen there."""
-        kinds = jnp.arange(self.game.num_kinds, dtype=jnp.int8)
-        cloud = belief.expect(lambda one: (one.house.reshape(-1, 1) == kinds).astype(jnp.float32))
+        cloud = belief.expect(lambda one: jax.nn.one_hot(one.house.reshape(-1), self.game.num_kinds, dtype=jnp.float32))
         alone = jax.nn.log_softmax(jnp.log(self.prior) + total)
         # How well each predicted the cell's evidence. For the cloud, which has used it already: 1 / E[1 / likelihood].
         own = jax.nn.logsumexp(jnp.log(self.prior) + total, axis=1)
@@ -174,5 +173,5 @@ def marginal_prior(generator: HouseGenerator, num_kinds: int) -> Float[Array, "N
     """How often each cell has each kind, mixed with a little of every kind everywhere."""
     keys = jax.random.split(jax.random.key(0), PRIOR_HOUSES)
     houses = jax.vmap(generator.sample)(keys).reshape(PRIOR_HOUSES, -1)
-    share = (houses[..., None] == jnp.arange(num_kinds, dtype=jnp.int8)).mean(0, dtype=jnp.float32)
+    share = jax.nn.one_hot(houses, num_kinds, dtype=jnp.float32).mean(0)
     return 0.9 * share + 0.1 / num_kinds

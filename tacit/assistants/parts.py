@@ -170,8 +170,8 @@ def move(generator: HouseGenerator, particle: Particle, evidence: Float[Array, "
     """Redraw some of the shape from the prior; accept by Metropolis-Hastings, never a house of the other split."""
     one_key, rate_key, mask_key, fresh_key, fit_key, accept_key = jax.random.split(key, 6)
     shape = jnp.array(IS_SHAPE)
-    rate = jax.random.choice(rate_key, jnp.array(RATES))
-    one = jnp.arange(shape.size) == jax.random.choice(one_key, shape.size, p=shape / shape.sum())
+    rate = jnp.array(RATES)[jax.random.randint(rate_key, (), 0, len(RATES))]
+    one = jnp.arange(shape.size) == jnp.argmax(jnp.where(shape, jax.random.uniform(one_key, shape.shape), 0.0))
     redraw = shape & (one | jax.random.bernoulli(mask_key, rate, shape.shape))
     plan = mix(particle.plan, generator.draw_plan(fresh_key), ~redraw)
     other = fit(generator, plan, lay_out(generator, plan), evidence, fit_key)

@@ -12,6 +12,7 @@ from tacit.games import building_small, two_edits
 from tacit.games.building.actions import BREAK, MOVE, PLACE, decode
 from tacit.games.building.blocks import AIR, BEDROCK, FIRST_PLACEABLE
 from tacit.games.building.game import bare_ground, similarity
+from tacit.humans import builder
 
 RNG = np.random.default_rng()
 GAME = building_small.make()
@@ -124,4 +125,4 @@ def test_shut_in_it_digs_itself_out_for_enough_work():
 @pytest.mark.parametrize("module", [none, random, oracle, particles])
 def test_they_refuse_another_game(module):
     with pytest.raises(ValueError, match="building game"):
-        module.make(two_edits.make(), None)
+        module.make(two_edits.make(), builder.make(GAME))
