@@ -109,6 +109,10 @@ class Game(eqx.Module):
         del key
         return self.reward(theta, state, actions, next_state).sum()
 
+    def indifferent(self, player: int) -> Logits:
+        """Logits of a player who prefers nothing: one number per action by default."""
+        return jnp.zeros(self.num_actions[player])
+
     def sample(self, logits: Logits, legal: Legal, key: Key[Array, ""]) -> Int[Array, ""]:
         """Draw an action from a policy's logits; flat by default. A large game owns a factored form."""
         return sample_flat(logits, legal, key)

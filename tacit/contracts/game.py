@@ -24,17 +24,13 @@ FEW_ACTIONS = 64
 """Up to here probabilities are summed over all actions."""
 
 
-def check_game(game: Game, key: Key[Array, ""], logits: Logits = None) -> None:
-    """Check a game's shapes, legality, rewards, secrecy about theta and action distribution.
-
-    `logits` is an example of what both players' policies give. It is needed, and used, only where legality is not one
-    boolean per action.
-    """
+def check_game(game: Game, key: Key[Array, ""]) -> None:
+    """Check a game's shapes, legality, rewards, secrecy about theta and action distribution."""
     _check_sizes(game)
     _check_secrecy(game)
     _check_forms(game, key)
     require_pure("The game", lambda key: _stroll(game, key), key)
-    even = _even(game, logits)
+    even = (game.indifferent(HUMAN), game.indifferent(ASSISTANT))
     walk_key, draw_key = jax.random.split(key)
     keys = jax.random.split(walk_key, NUM_EPISODES)
     steps = eqx.filter_jit(lambda game, keys: jax.vmap(lambda key: _walk(game, even, key))(keys))(game, keys)
@@ -136,19 +132,6 @@ def _check_forms(game: Game, key: Key[Array, ""]) -> None:
         require(fits, f"`{name}` gives {result}; it must give shape {shape} of {kind.__name__}.")
     for name, pair in (("observe", jax.eval_shape(game.observe, state)), ("legal", jax.eval_shape(game.legal, state))):
         require(isinstance(pair, tuple) and len(pair) == 2, f"`{name}` gives a pair, the human's and the assistant's.")
-
-
-def _even(game: Game, logits: Logits) -> tuple[Logits, Logits]:
-    """Logits that weigh everything the same, for each player."""
-    legal = jax.eval_shape(lambda key: game.legal(game.init(key)), jax.random.key(0))
-    shapes = [[leaf.shape for leaf in jax.tree.leaves(part)] for part in legal]
-    if shapes == [[(number,)] for number in game.num_actions]:
-        return jnp.zeros(game.num_actions[HUMAN]), jnp.zeros(game.num_actions[ASSISTANT])
-    require(
-        logits is not None, "Legality is not one boolean per action, so that check_game needs an example of logits."
-    )
-    same = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), logits)
-    return same, same
 
 
 def _stroll(game: Game, key: Key[Array, ""]) -> Any:

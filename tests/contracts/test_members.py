@@ -8,7 +8,6 @@ import functools
 from collections.abc import Iterator
 
 import jax
-import jax.numpy as jnp
 import pytest
 from jaxtyping import Array, Key
 
@@ -75,14 +74,6 @@ def people(game: str) -> list[str]:
     return [human for human in HUMANS if meet(game, human) is not None]
 
 
-def example_logits(game: Game, human: Human) -> Logits:
-    def first() -> Logits:
-        state, memory = game.init(KEY), human.init(KEY)
-        return human.logits(game.sample_theta(KEY), memory, game.observe(state)[HUMAN], KEY)[0]
-
-    return jax.eval_shape(first)
-
-
 def require_sentence(refusal: ValueError) -> None:
     text = str(refusal)
     assert text[:1].isupper(), text
@@ -94,8 +85,7 @@ def require_sentence(refusal: ValueError) -> None:
 @pytest.mark.parametrize("game", GAMES)
 def test_game(game: str) -> None:
     assert people(game), "no listed human fits this game"
-    made = load(game)
-    check_game(made, KEY, example_logits(made, meet(game, people(game)[0])))
+    check_game(load(game), KEY)
 
 
 @pytest.mark.parametrize("human", HUMANS)
@@ -117,8 +107,7 @@ def test_assistant(assistant: str) -> None:
     for game, human in fitting.items():
         person = meet(game, human)
         if human == "builder":
-            example = example_logits(load(game), person)
-            person = Anyone(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), example))
+            person = Anyone(load(game).indifferent(HUMAN))
         check_assistant(load(game), person, hire(game, human, assistant), KEY, NUM_TURNS)
 
 

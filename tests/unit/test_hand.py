@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tacit.assistants import none, oracle, particles, random
+from tacit.assistants import oracle, particles
 from tacit.assistants.hand import gains, hand
 from tacit.core import ASSISTANT, HUMAN
 from tacit.games import building_small, two_edits
@@ -122,7 +122,7 @@ def test_shut_in_it_digs_itself_out_for_enough_work():
     assert 1 <= done.count(BREAK) <= 3
 
 
-@pytest.mark.parametrize("module", [none, random, oracle, particles])
+@pytest.mark.parametrize("module", [oracle, particles])
 def test_they_refuse_another_game(module):
     with pytest.raises(ValueError, match="building game"):
         module.make(two_edits.make(), builder.make(GAME))

@@ -287,6 +287,12 @@ class BuildingGame(Game):
         """Whether the house stands."""
         return (state.blocks == theta).all()
 
+    def indifferent(self, player: int) -> EditLogits:
+        """Every first choice alike, and every kind."""
+        del player
+        cells = jnp.zeros((self.num_cells,))
+        return EditLogits(jnp.zeros(()), cells, jnp.zeros((self.num_cells, self.num_kinds)), cells, jnp.zeros((6,)))
+
     def sample(self, logits: EditLogits, legal: EditLegal, key: Key[Array, ""]) -> Int[Array, ""]:
         """Draw an action: first what and where, then of which kind."""
         return factored.sample(logits, legal, key)
