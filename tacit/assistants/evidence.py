@@ -21,12 +21,10 @@ from tacit.games.building.game import Observation
 from tacit.humans import builder
 from tacit.humans.builder import Persona, Scene
 
-UNEXPLAINED = 0.05
+UNEXPLAINED = 0.02
 """How often a person does what the builder's rule does not foresee. Even then they edit what the house needs."""
 SPREAD = 0.05
 """Probability of each of the actions that then make sense."""
-WHIM = 0.1
-"""How often any useful edit at hand will do."""
 SLIP = 0.01
 """Probability that a block is put or broken where the house does not need it."""
 SMALLEST = 1e-20
@@ -102,6 +100,8 @@ def read(
 
     what, cell, _, _ = actions.decode(action, num_kinds, len(probabilities))
     offered = observation.legal[HUMAN].place | observation.legal[HUMAN].remove
+    same_edit = jnp.where(what == PLACE, observation.legal[HUMAN].place, observation.legal[HUMAN].remove)
+    options = jnp.where(what == PLACE, max(num_kinds - DIRT, 1), 1)
     edits = (what == PLACE) | (what == BREAK)
     there = jnp.arange(len(probabilities), dtype=jnp.int32) == cell
 
@@ -111,15 +111,20 @@ def read(
         handy = jnp.where(offered[:, None] & (weight > 0), 1.0, 0.0)
         cells, chance = share(probabilities, weight, leads)
         at_whim, whim_chance = share(probabilities, handy, leads)
-        cells += WHIM * (at_whim - cells)
-        chance += WHIM * (whim_chance - chance)
-        # Moves may be for no reason. Whatever made the person choose an edit, it tells of the edited cell.
-        stray = jnp.where(edits, 0.0, persona.stray)
+        cells += persona.whim * (at_whim - cells)
+        chance += persona.whim * (whim_chance - chance)
+        # A slip lands anywhere on offer, a stray move goes anywhere, whatever the house.
+        at_hand = (probabilities * weight).sum(1)
+        hands_on = jnp.where(same_edit, at_hand, 0.0).sum() / jnp.maximum(at_hand.sum(), SMALLEST)
+        slips = persona.slip * hands_on / (jnp.maximum(same_edit.sum(), 1) * options).astype(jnp.float32)
+        by_chance = jnp.where(edits, slips, persona.stray / len(DIRECTIONS))
+        kept = jnp.where(edits, 1.0 - persona.slip, 1.0 - persona.stray)
+        cells, chance = kept * cells + by_chance, kept * chance + by_chance
+        # Whatever else made the person choose an edit, it tells of the edited cell.
         meant = jnp.where(edits, (1.0 - SLIP) * leads + SLIP, 1.0)
         likely = (probabilities[cell] * meant[cell]).sum()
         odd = SPREAD * jnp.where(there[:, None] & edits, meant, jnp.where(edits, likely, 1.0))
-        sound, idle = (1.0 - UNEXPLAINED) * (1.0 - stray), (1.0 - UNEXPLAINED) * stray / len(DIRECTIONS)
-        return sound * cells + idle + UNEXPLAINED * odd, sound * chance + idle + UNEXPLAINED * SPREAD
+        return cells + UNEXPLAINED * (odd - cells), chance + UNEXPLAINED * (SPREAD - chance)
 
     cells, chance = jax.vmap(one)(people)
     mixed = jnp.tensordot(jax.nn.softmax(log_weights), cells, axes=1)

@@ -57,11 +57,11 @@ class Particles(Assistant):
     model: Builder
     prior: Float[Array, "N M"]
     """Share of the generator's houses with each kind at each cell."""
-    threshold: float = 0.5
+    threshold: float = 0.4
     """Least expected gain of an edit."""
-    bound: float = 8.0
+    bound: float = 6.0
     """Most that the evidence of all turns may say about one cell, in nats."""
-    doubt: float = 0.02
+    doubt: float = 0.05
     """Prior probability that a cell is not as any house of the cloud has it."""
     num_particles: int = eqx.field(static=True, default=NUM_PARTICLES)
     num_moves: int = eqx.field(static=True, default=1)
