@@ -4,13 +4,11 @@ Every contender meets the same episodes: theta, the first state and the human's 
 (common random numbers), so differences are paired.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
@@ -22,8 +20,8 @@ from tacit.play import Moment, Turn, advance, begin
 CHUNK = 25
 """Turns between two looks at whether everybody has finished."""
 
-BATCH = 64
-"""Episodes that are played together: enough to keep two cores busy, few enough that beliefs stay in memory."""
+SLOTS = 32
+"""Episodes that are played at the same time: enough to keep two cores busy, few enough that beliefs stay in memory."""
 
 Tally = Any
 """A record of NumPy arrays with a leading axis of episodes; which one, the game's yardstick says."""
@@ -70,46 +68,41 @@ def run(
 ) -> Tally:
     """Play every episode of the contest and count what happened.
 
-    `report(finished, turns)` is called after every few turns with the number of episodes that are over and the turn
-    that the others have reached.
+    Episodes are played `SLOTS` at a time for `CHUNK` turns; those that are over make room for the next. `report` is
+    called after each chunk with how many are over and how many turns have been played in each slot.
     """
     game = contest.game.alone() if contender.absent else contest.game
     count, _ = yardstick(contest.game, contest.practice)
     keys = jax.random.split(jax.random.key(contest.seed), contest.num_episodes)
-    num_batches = math.ceil(contest.num_episodes / BATCH)
-    size = math.ceil(contest.num_episodes / num_batches)
-    tallies = []
-    for first in range(0, contest.num_episodes, size):
-        # Every batch has the same size, so that there is one compilation; the last begins a little earlier.
-        start = min(first, contest.num_episodes - size)
-
-        def progress(finished: int, turns: int, before: int = start) -> None:
-            report(before + finished, turns)
-
-        tally = run_batch(contest.human, contender.assistant, game, count, keys[start : start + size], progress)
-        tallies.append(jax.tree.map(lambda leaf, skip=first - start: np.asarray(leaf)[skip:], tally))
-    return jax.tree.map(lambda *parts: np.concatenate(parts), *tallies)
-
-
-def run_batch(
-    human: Human,
-    assistant: Assistant,
-    game: Game,
-    count: Any,
-    keys: Key[Array, " B"],
-    report: Callable[[int, int], None],
-) -> Tally:
-    """Play the episodes of these keys together until all are over."""
-    theta, moment = first_moments(game, human, assistant, keys)
-    total = None
-    for turns in range(CHUNK, game.horizon + CHUNK, CHUNK):
-        moment, tally = some_turns(game, human, assistant, count, theta, moment, keys)
-        total = tally if total is None else jax.tree.map(jnp.add, total, tally)
-        num_finished = int(moment.finished.sum())
-        report(num_finished, turns)
-        if num_finished == len(keys):
-            break
+    theta, moment = first_moments(game, contest.human, contender.assistant, keys)
+    finished = np.asarray(moment.finished)
+    total, turns = None, 0
+    while total is None or not finished.all():
+        # Those that are over stand still and count nothing, so they may fill the slots that nobody needs.
+        rows = np.argsort(finished, kind="stable")[:SLOTS]
+        now, tally = some_turns(
+            game, contest.human, contender.assistant, count, *take((theta, moment), rows), keys[rows]
+        )
+        moment = jax.tree.map(lambda every, some, rows=rows: every.at[rows].set(some), moment, now)
+        if total is None:
+            total = jax.tree.map(lambda leaf: np.zeros((contest.num_episodes, *leaf.shape[1:])), tally)
+        total = jax.tree.map(lambda every, some, rows=rows: add_rows(every, rows, np.asarray(some)), total, tally)
+        finished = np.asarray(moment.finished)
+        turns += CHUNK
+        report(int(finished.sum()), turns)
     return total
+
+
+def take(every: Any, rows: np.ndarray) -> Any:
+    """Some of the episodes."""
+    return jax.tree.map(lambda leaf: leaf[rows], every)
+
+
+def add_rows(every: np.ndarray, rows: np.ndarray, some: np.ndarray) -> np.ndarray:
+    """`every` with `some` added at these rows, each of which is named once."""
+    added = every.copy()
+    added[rows] += some
+    return added
 
 
 def draw(game: Game, key: Key[Array, ""]) -> tuple[Theta, Key[Array, ""]]:

@@ -54,9 +54,9 @@ def world():
         before = step(before, down)._replace(time=jnp.zeros((), jnp.int32))
 
 
-def test_batches_do_not_change_anything(contest, planner, monkeypatch):
+def test_slots_do_not_change_anything(contest, planner, monkeypatch):
     together = run(contest, planner)
-    monkeypatch.setattr(compare, "BATCH", 5)
+    monkeypatch.setattr(compare, "SLOTS", 5)
     apart = run(contest, planner)
     assert len(together.turns) == contest.num_episodes
     jax.tree.map(np.testing.assert_array_equal, together, apart)
