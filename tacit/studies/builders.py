@@ -1,8 +1,8 @@
 """How well does the scripted builder explain what real people did, and which persona is each of them?
 
 Every recorded action of a person who built alone is scored with the builder's exact probability, given the house they
-were shown. The persona that makes a person's actions most likely is found by gradient ascent; `humans.builder.PEOPLE`
-holds what the tier "small" found. The yardsticks know the house as little as a stranger: how often the person passes,
+were shown. The persona that makes a person's actions most likely is found by gradient ascent; `humans.persona.PEOPLE`
+holds what the tier "small" found, with two changes that are told there. The yardsticks know the house as little as a stranger: how often the person passes,
 moves, places and breaks, and the same chance for everything that is legal within each of these.
 
 Recordings: MBAG's solo episodes (Laidlaw et al. 2025, arXiv 2504.07091).
@@ -25,8 +25,9 @@ from tacit.games.building.blocks import FIRST_PLACEABLE
 from tacit.games.building.checking import recorded_game
 from tacit.games.building.game import BuildingGame, Edits, House, State
 from tacit.games.building.recordings import NUM_KINDS, Recording, load_recordings
-from tacit.humans.builder import CHANCES, Notes, Persona, Scene, decide, look, plan
+from tacit.humans.builder import Notes, Scene, decide, look, plan
 from tacit.humans.builder import make as make_builder
+from tacit.humans.persona import CHANCES, Persona
 from tacit.studies.claims import Claim, at_least
 
 NEEDS = ("data",)

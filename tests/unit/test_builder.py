@@ -11,7 +11,7 @@ from tacit.games import building_small
 from tacit.games.building.actions import BREAK, DIRECTIONS, MOVE, PASS, PLACE, Action, encode
 from tacit.games.building.blocks import AIR, BEDROCK, DIRT, FIRST_PLACEABLE
 from tacit.games.building.game import ABSENT, BuildingGame
-from tacit.humans import builder
+from tacit.humans import builder, persona
 
 GAME = building_small.make()
 SOLO = BuildingGame(GAME.houses, GAME.shape, GAME.num_kinds, GAME.reach, horizon=600, solo=True)
@@ -243,3 +243,13 @@ def test_what_is_hidden_is_walked_to():
     assert bool(notes.hidden[4, 3, 4])  # within reach, behind the wall
     assert float(scene.digs[4, 3, 4]) >= 1
     assert float(scene.digs[2, 2, 4]) == 0
+
+
+@pytest.mark.parametrize("speed", [0.25, 0.5, 1.0, 1.2])
+def test_in_the_long_run_speed_is_a_factor(speed):
+    rng = np.random.default_rng()
+    pause, linger = rng.uniform(0.2, 0.4), rng.uniform(0.4, 0.9)
+    who = persona.draw_persona(jax.random.key(0))._replace(pause=jnp.float32(pause), linger=jnp.float32(linger))
+    onward, resume = (float(persona.eagerness(who, jnp.array(passed), speed)) for passed in (False, True))
+    share = resume / (resume + 1 - onward)
+    assert share == pytest.approx(speed * (1 - linger) / (1 - linger + pause), rel=1e-3)
