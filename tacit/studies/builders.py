@@ -2,8 +2,9 @@
 
 Every recorded action of a person who built alone is scored with the builder's exact probability, given the house they
 were shown. The persona that makes a person's actions most likely is found by gradient ascent; `humans.persona.PEOPLE`
-holds what the tier "small" found, with two changes that are told there. The yardsticks know the house as little as a stranger: how often the person passes,
-moves, places and breaks, and the same chance for everything that is legal within each of these.
+holds what the tier "small" found, with two changes that are told there. The yardsticks know the house as little as a
+stranger: how often the person passes, moves, places and breaks, and the same chance for everything that is legal within
+each of these.
 
 Recordings: MBAG's solo episodes (Laidlaw et al. 2025, arXiv 2504.07091).
 """
