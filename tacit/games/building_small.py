@@ -8,6 +8,6 @@ NUM_KINDS = 8
 REACH = 3.0
 
 
-def make(split: str = "train") -> BuildingGame:
+def make(split: str = "train", horizon: int = 600) -> BuildingGame:
     """The game; `split` chooses the houses: "train", "test" or "all"."""
-    return BuildingGame(HouseGenerator(SHAPE, NUM_KINDS, split), SHAPE, NUM_KINDS, reach=REACH, horizon=400)
+    return BuildingGame(HouseGenerator(SHAPE, NUM_KINDS, split), SHAPE, NUM_KINDS, reach=REACH, horizon=horizon)

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int, Int8
 
 from tacit.core import HUMAN
 from tacit.games.building.actions import BREAK, PASS, PLACE, EditLegal, decode, log_prob
-from tacit.games.building.blocks import FIRST_PLACEABLE
+from tacit.games.building.blocks import AIR, FIRST_PLACEABLE
 from tacit.games.building.checking import recorded_game
 from tacit.games.building.game import BuildingGame, Edits, House, State
 from tacit.games.building.recordings import NUM_KINDS, Recording, load_recordings
@@ -35,7 +35,7 @@ NEEDS = ("data",)
 SOURCE = "the project's own bar: a builder should explain people better than how often they do what"
 CHUNK = 128
 """Rows that are looked at, or scored, at once."""
-PASSING = ("pause", "linger")
+COUNTED = ("pause", "linger", "slip", "mistake")
 """The fields of `Persona` that are counted; the others are climbed for."""
 START = Persona(*map(jnp.float32, (3.0, 1.0, 0.5, 1.0, 2.0, 0.2, 0.3, 0.3, 1.0, 2.0, 0.1, 0.02, 0.02)))
 """Where every climb begins: nobody in particular."""
@@ -162,7 +162,7 @@ def climb(rows: list[Rows], start: Persona, config: Config) -> Persona:
     square = mean
     for step in range(config.num_steps):
         gradient = slope(numbers, rows[step % len(rows)])
-        gradient = gradient._replace(**dict.fromkeys(PASSING, jnp.zeros(())))
+        gradient = gradient._replace(**dict.fromkeys(COUNTED, jnp.zeros(())))
         mean = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, mean, gradient)
         square = jax.tree.map(lambda s, g: 0.99 * s + 0.01 * g * g, square, gradient)
         rate = config.learning_rate * (1.0 - step / config.num_steps) / (1.0 - 0.9 ** (step + 1))
@@ -182,11 +182,7 @@ def fit(recordings: list[Recording], game: BuildingGame, config: Config) -> Fit:
     parts = [part for recording in recordings for part in chunks(recording, game)]
     rows = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
     what = np.asarray(decode(jnp.asarray(rows.action), NUM_KINDS, rows.blocks[0].size).what)
-    passed = np.asarray(rows.scene.passed)
-    chance = {
-        name: jnp.float32(((what == PASS)[group].sum() + 1) / (group.sum() + 2))
-        for name, group in (("pause", ~passed), ("linger", passed))
-    }
+    counted = {name: jnp.float32(chance) for name, chance in counts(rows, what).items()}
 
     # Two yardsticks: how often they do what, then anything legal of that sort; and anything legal at all.
     kinds = NUM_KINDS - FIRST_PLACEABLE
@@ -199,7 +195,7 @@ def fit(recordings: list[Recording], game: BuildingGame, config: Config) -> Fit:
     anything = -np.log(widths.sum(-1))
 
     some = regroup(jax.tree.map(lambda leaf: leaf[acting], rows))[: config.max_chunks]
-    persona = climb(some, START._replace(**chance), config)
+    persona = climb(some, START._replace(**counted), config)
     mine = np.concatenate([score_chunk(persona, part) for part in regroup_all(rows)])[: len(what)]
     return Fit(
         recordings[0].participant,
@@ -209,6 +205,23 @@ def fit(recordings: list[Recording], game: BuildingGame, config: Config) -> Fit:
         *(float(values[explained].mean()) for values in (mine, types, anything)),
         *(float(values[acting].mean()) for values in (mine, types)),
     )
+
+
+def counts(rows: Rows, what: Int[np.ndarray, " T"]) -> dict[str, float]:
+    """How often the person passes, and how often a placed block is in a wrong cell or of a wrong kind.
+
+    Each is smoothed as if it had been seen once more, and once more not.
+    """
+    parts = decode(jnp.asarray(rows.action), NUM_KINDS, rows.blocks[0].size)
+    wanted = rows.goal.reshape(len(what), -1)[np.arange(len(what)), np.asarray(parts.cell)]
+    placed, needed, passed = what == PLACE, wanted != AIR, np.asarray(rows.scene.passed)
+    samples = {
+        "pause": (what == PASS)[~passed],
+        "linger": (what == PASS)[passed],
+        "slip": ~needed[placed],
+        "mistake": (wanted != np.asarray(parts.kind))[placed & needed],
+    }
+    return {name: float((sample.sum() + 1) / (len(sample) + 2)) for name, sample in samples.items()}
 
 
 def regroup_all(rows: Rows) -> Iterator[Rows]:
