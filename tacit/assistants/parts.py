@@ -168,13 +168,15 @@ def settle(
 
 def move(generator: HouseGenerator, particle: Particle, evidence: Float[Array, "N M"], key: Key[Array, ""]) -> Particle:
     """Redraw some of the shape from the prior; accept by Metropolis-Hastings, never a house of the other split."""
-    one_key, rate_key, mask_key, fresh_key, fit_key, accept_key = jax.random.split(key, 6)
+    chance_key, fresh_key, fit_key = jax.random.split(key, 3)
     shape = jnp.array(IS_SHAPE)
-    rate = jnp.array(RATES)[jax.random.randint(rate_key, (), 0, len(RATES))]
-    one = jnp.arange(shape.size) == jnp.argmax(jnp.where(shape, jax.random.uniform(one_key, shape.shape), 0.0))
-    redraw = shape & (one | jax.random.bernoulli(mask_key, rate, shape.shape))
+    # All in one draw, which compiles faster: which field, which others, at what rate, and whether to accept.
+    chances = jax.random.uniform(chance_key, (4, shape.size))
+    one = jnp.where(shape, chances[0], -1.0)
+    rate = jnp.array(RATES)[(chances[2, 0] * len(RATES)).astype(jnp.int32)]
+    redraw = shape & ((one == one.max()) | (chances[1] < rate))
     plan = mix(particle.plan, generator.draw_plan(fresh_key), ~redraw)
     other = fit(generator, plan, lay_out(generator, plan), evidence, fit_key)
     ratio = other.log_evidence - particle.log_evidence
-    accept = (jnp.log(jax.random.uniform(accept_key)) < ratio) & generator.in_split(other.plan)
+    accept = (jnp.log(chances[3, 0]) < ratio) & generator.in_split(other.plan)
     return jax.tree.map(lambda new, old: jnp.where(accept, new, old), other, particle)
