@@ -1,10 +1,11 @@
 """Helps by Bayes' rule: a cloud of houses that could explain what the human has done, and a greedy hand.
 
 Evidence about each cell is read off every action of the human, under the builder's own choice rule (`evidence`). The
-houses of the cloud are plans of the generator's split, weighed by it; where few of them are left with any weight the
-cloud is drawn anew from itself, and every turn each shape is moved and its materials are drawn anew (`parts`):
-resample-move, Gilks and Berzuini 2001. Since no plan may fit exactly, a cell whose evidence the cloud cannot explain is
-believed on its own. What the assistant itself placed is no evidence; that the human let it stand is.
+houses of the cloud, at first drawn from the generator's split, are weighed by it; where few of them are left with any
+weight the cloud is drawn anew from itself, and every turn each shape is moved and its materials are drawn anew
+(`parts`), so that properties recombine: resample-move, Gilks and Berzuini 2001. Since no plan may fit exactly, a cell
+whose evidence the cloud cannot explain is believed on its own. What the assistant itself placed is no evidence; that
+the human let it stand is.
 """
 
 from typing import NamedTuple
@@ -125,7 +126,7 @@ class Particles(Assistant):
         resample_key, settle_key, *move_keys = jax.random.split(key, 2 + self.num_moves)
 
         def settle(one: parts.Particle, key: Key[Array, ""]) -> parts.Particle:
-            return parts.settle(self.generator, one, total, key)
+            return parts.fit(self.generator, one.plan, one.parts, total, key)
 
         def move(one: parts.Particle, key: Key[Array, ""]) -> parts.Particle:
             return parts.move(self.generator, one, total, key)
