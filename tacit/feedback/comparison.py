@@ -32,9 +32,7 @@ def make(outcomes: Outcome, reward: Callable[[Theta, Outcome], Float[Array, ""]]
     """The question which of `outcomes` is best. By default they are feature vectors and theta their weights."""
     sizes = {leaf.shape[0] if leaf.ndim else 0 for leaf in jax.tree.leaves(outcomes)}
     if len(sizes) != 1 or min(sizes) < 2:
-        raise ValueError(
-            f"The outcomes' leading axes are {sorted(sizes)}; they must all be the same, and at least 2."
-        )
+        raise ValueError(f"The outcomes' leading axes are {sorted(sizes)}; they must all be the same, and at least 2.")
     return Comparison(outcomes, reward)
 
 
