@@ -21,11 +21,10 @@ from jaxtyping import Array, Key
 
 from tacit.core import ASSISTANT, HUMAN
 from tacit.games import building_paper, building_small
-from tacit.games.building.actions import EditLogits
 from tacit.games.building.game import BuildingGame, State
 
 TWIN = Path(__file__).parents[2] / "tests" / "oracles" / "numpy_building.py"
-BATCHES = (1, 64, 1024)
+BATCHES = (1, 64, 256, 1024)
 NUM_TURNS = 4096
 """Turns to time at once, over all worlds."""
 NUM_TWIN_TURNS = 50
@@ -36,12 +35,9 @@ NUM_REPEATS = 5
 def even_turn(game: BuildingGame, state: State, key: Key[Array, ""]) -> State:
     """One turn in which both players choose evenly."""
     human_key, assistant_key, step_key = jax.random.split(key, 3)
-    num_cells = game.num_cells
-    cells = jnp.zeros(num_cells)
-    even = EditLogits(jnp.zeros(()), cells, jnp.zeros((num_cells, game.num_kinds)), cells, jnp.zeros(6))
     legal = game.legal(state)
-    human = game.sample(even, legal[HUMAN], human_key)
-    assistant = game.sample(even, legal[ASSISTANT], assistant_key)
+    human = game.sample(game.indifferent(HUMAN), legal[HUMAN], human_key)
+    assistant = game.sample(game.indifferent(ASSISTANT), legal[ASSISTANT], assistant_key)
     return game.step(state, jnp.stack([human, assistant]), step_key)
 
 

@@ -89,7 +89,7 @@ class HouseGenerator(eqx.Module):
         return self.build(self.sample_plan(key))
 
     def in_split(self, plan: Plan) -> Bool[Array, ""]:
-        """Whether the plan's house belongs to this split. Only such plans may be hypotheses of it."""
+        """Whether the plan's house belongs to this split."""
         if self.split == "all":
             return jnp.ones((), bool)
         return _for_testing(_ground(plan, self.shape).cover, plan.roof_kind) == (self.split == "test")
