@@ -84,8 +84,10 @@ def test_the_moves_leave_the_posterior_as_it_is():
     """Long chains give the same cell probabilities as weighted draws from the prior."""
     everything = HouseGenerator(SHAPE, NUM_KINDS, "all")
     table = jnp.zeros((512, NUM_KINDS))
-    cells = RNG.choice(512, 12, replace=False)
-    table = table.at[cells].set(jnp.asarray(0.4 * RNG.normal(size=(12, NUM_KINDS)), jnp.float32))
+    # Few cells but strong words, about cells that are as often empty as not: chains that listen to nothing must fail.
+    empty = np.asarray(particles.marginal_prior(everything, NUM_KINDS))[:, AIR]
+    cells = RNG.choice(np.flatnonzero((empty > 0.35) & (empty < 0.65)), 2, replace=False)
+    table = table.at[cells, AIR].set(jnp.array([2.5, -2.5]))
 
     @eqx.filter_jit
     def weighted(generator, keys):
@@ -195,5 +197,4 @@ def test_evidence_is_the_builders_likelihood_where_all_else_is_known(helped):
                 compared += 1
                 assert abs(float(reading.cells[flat, other] - reading.cells[flat, AIR]) - float(right - empty)) < 0.25
         memory = memory._replace(notes=notes)
-    if compared == 0:
-        pytest.skip("by chance, none of the person's actions was likely enough to compare")
+    assert compared >= 1
