@@ -77,7 +77,7 @@ class BeliefPlanner(Assistant):
 @eqx.filter_jit
 def policy_table(game: TabularGame, human: Human) -> Float[Array, "T N S H"]:
     """The probability of each of the human's actions at each turn, for each theta and state."""
-    thetas, states = game.rewards.shape[:2]
+    thetas, states = game.arrays.rewards.shape[:2]
 
     def chances(time: Int[Array, ""], theta: Int[Array, ""], number: Int[Array, ""]) -> Float[Array, " H"]:
         state = State(number, jnp.zeros(2, jnp.int32), time)
@@ -95,10 +95,15 @@ def problem(game: TabularGame, human: Human) -> AssistanceArrays:
     """The assistance problem that `human` poses in `game`: what exact planners read."""
     if jax.tree.leaves(jax.eval_shape(human.init, jax.random.key(0))):
         raise ValueError("The belief planner needs a human without memory; this one has one.")
-    sees = game.sees[ASSISTANT]
+    sees = game.arrays.sees[ASSISTANT]
     looks = jnp.eye(int(sees.max()) + 1)[sees]
     return AssistanceArrays(
-        game.transitions, game.rewards, policy_table(game, human), looks, game.legal_assistant, game.discount
+        jnp.asarray(game.arrays.transitions),
+        jnp.asarray(game.arrays.rewards),
+        policy_table(game, human),
+        looks,
+        jnp.asarray(game.arrays.legal_assistant),
+        game.discount,
     )
 
 
@@ -111,4 +116,4 @@ def make(game: Game, human: Human, depth: int | None = None) -> BeliefPlanner:
         raise ValueError(f"The depth is {depth}; a planner looks at least one turn ahead.")
     arrays = problem(game, human)
     check_size(arrays, depth)
-    return BeliefPlanner(arrays, jnp.outer(game.prior, game.initial), depth)
+    return BeliefPlanner(arrays, jnp.outer(jnp.asarray(game.arrays.prior), jnp.asarray(game.arrays.initial)), depth)

@@ -43,18 +43,19 @@ def action_values(game: TabularGame, partner: Numbers | None = None) -> Float[Ar
     By default the assistant is expected to pass: the human acts as if alone, the "demonstration by expert" of
     Hadfield-Menell et al. 2016.
     """
-    states, assistants = game.legal_assistant.shape
+    states, assistants = game.arrays.legal_assistant.shape
     expected = np.eye(assistants)[np.zeros(states, int)] if partner is None else np.asarray(partner, np.float64)
     if expected.shape != (states, assistants) or (expected < 0).any() or not np.allclose(expected.sum(-1), 1.0):
         raise ValueError(f"partner must hold a distribution over {assistants} actions for each of {states} states.")
-    if (expected > 0)[~np.asarray(game.legal_assistant)].any():
+    if (expected > 0)[~np.asarray(game.arrays.legal_assistant)].any():
         raise ValueError("partner gives weight to an action that is not legal for the assistant.")
-    policy = jnp.asarray(expected, jnp.float32)
-    transitions = jnp.einsum("shat,sa->sht", game.transitions, policy)
-    rewards = jnp.einsum("nsha,sa->nsh", game.rewards, policy)
+    arrays = game.arrays
+    transitions = jnp.asarray(np.einsum("shat,sa->sht", arrays.transitions, expected))
+    rewards = jnp.asarray(np.einsum("nsha,sa->nsh", arrays.rewards, expected))
+    legal = jnp.asarray(arrays.legal_human)
 
     def solve(rewards: Float[Array, "S H"]) -> Float[Array, "T S H"]:
-        return value_iteration.finite_horizon(transitions, rewards, game.legal_human, game.horizon, game.discount)
+        return value_iteration.finite_horizon(transitions, rewards, legal, game.horizon, game.discount)
 
     return jnp.swapaxes(jax.vmap(solve)(rewards), 0, 1)
 
@@ -65,11 +66,14 @@ def make(game: Game, rationality: float = 1.0, partner: Numbers | None = None) -
         raise ValueError("A Boltzmann human needs a game given by arrays (TabularGame) to know what actions are worth.")
     if not rationality >= 0.0:
         raise ValueError(f"The rationality is {rationality}; it must be at least 0.")
-    seen = np.asarray(game.sees[HUMAN])
+    seen = np.asarray(game.arrays.sees[HUMAN])
     if len(np.unique(seen)) < len(seen):
         raise ValueError("A Boltzmann human must see the whole state, but two states look the same to the human.")
     values = action_values(game, partner)
-    gaps = values - value_iteration.best(values, jnp.broadcast_to(game.legal_human, values.shape))[..., None]
+    gaps = (
+        values
+        - value_iteration.best(values, jnp.broadcast_to(jnp.asarray(game.arrays.legal_human), values.shape))[..., None]
+    )
     # An action that is not legal may promise more than any legal one: it is never drawn, so its gap does not matter.
     gaps = jnp.where(gaps > -TIE, 0.0, gaps)
     state_seen = jnp.zeros(len(seen), jnp.int32).at[seen].set(jnp.arange(len(seen), dtype=jnp.int32))

@@ -135,8 +135,8 @@ def test_boltzmann_expects_its_partner() -> None:
     rationality, partner = float(rng.uniform(0.5, 4.0)), rng.dirichlet(np.ones(A), S)
     for given, policy in ((None, np.eye(A)[np.zeros(S, int)]), (partner, partner)):
         human = boltzmann.make(game, rationality, given)
-        transitions = np.einsum("shat,sa->sht", np.asarray(game.transitions), policy)
-        rewards = np.einsum("nsha,sa->nsh", np.asarray(game.rewards), policy)
+        transitions = np.einsum("shat,sa->sht", np.asarray(game.arrays.transitions), policy)
+        rewards = np.einsum("nsha,sa->nsh", np.asarray(game.arrays.rewards), policy)
         last = rewards
         first = rewards + 0.8 * np.einsum("sht,nt->nsh", transitions, last.max(-1))
         for time, values in enumerate((first, last)):

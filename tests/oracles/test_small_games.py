@@ -21,7 +21,7 @@ plan = eqx.filter_jit(action_values)
 
 def first_values(game: Game, human: Human) -> np.ndarray:
     arrays = belief_planner.problem(game, human)
-    return np.asarray(plan(arrays, jnp.outer(game.prior, game.initial), jnp.int32(0), game.horizon))
+    return np.asarray(plan(arrays, jnp.outer(game.arrays.prior, game.arrays.initial), jnp.int32(0), game.horizon))
 
 
 @pytest.mark.parametrize("rationality", [0.0, 1.0, 2.5, float("inf")])
@@ -137,8 +137,8 @@ def test_belief_planner_follows_bayes() -> None:
     human = boltzmann.make(game, 2.0)
     assistant = belief_planner.make(game, human, depth=1)
     policy = np.asarray(belief_planner.policy_table(game, human), np.float64)
-    transitions, looks = np.asarray(game.transitions, np.float64), np.asarray(game.sees[1])
-    prior, initial = np.asarray(game.prior, np.float64), np.asarray(game.initial, np.float64)
+    transitions, looks = np.asarray(game.arrays.transitions, np.float64), np.asarray(game.arrays.sees[1])
+    prior, initial = np.asarray(game.arrays.prior, np.float64), np.asarray(game.arrays.initial, np.float64)
     run = eqx.filter_jit(
         lambda theta, key: (e := play(game, human, assistant, theta, key), retrace(game, assistant, e))
     )
