@@ -217,7 +217,7 @@ def _check_terminal(transitions: np.ndarray, rewards: np.ndarray, terminal: np.n
 def _stochastic(
     name: str, matrices: Numbers | Sequence[sparse.sparray], count: int, shape: tuple[int, int | None]
 ) -> tuple[sparse.csr_array, ...]:
-    """One sparse matrix for each action, its rows distributions; the first says how many columns if `shape` does not."""
+    """One sparse matrix for each action, its rows distributions; the first says how many columns, if need be."""
     if len(matrices) != count:
         raise ValueError(f"{name} has {len(matrices)} matrices for {count} actions; give one for each action.")
     checked = []

@@ -1,4 +1,4 @@
-"""Is the assistant's POMDP the game with its human in it? Joint probabilities against sums over the game's own arrays."""
+"""Is the assistant's POMDP the game with its human in it? Joint probabilities against the game's own arrays."""
 
 import numpy as np
 import pytest
