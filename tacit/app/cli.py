@@ -192,12 +192,16 @@ class Study:
     """Under a minute, minutes on two cores, or a GPU."""
     data: File = None
     """Recordings of people, for the studies that need them."""
+    plot: File = None
+    """Draw the study's picture instead, as FILE.png, FILE.svg or FILE.pdf (needs the extra `plots`)."""
     json: Json = False
 
     def run(self) -> int:
         """Run them and print each claim."""
         from tacit.studies import claims
 
+        if self.plot is not None:
+            return plot_member(find("tacit.studies", self.name), self.plot)
         chosen = listed("studies") if self.name == "all" else [find("tacit.studies", self.name)]
         reports = []
         for study in chosen:
@@ -224,10 +228,14 @@ class Bench:
 
     name: Positional[str]
     """Which benchmark: a file of tacit/benchmarks."""
+    plot: File = None
+    """Draw the benchmark's picture instead, as FILE.png, FILE.svg or FILE.pdf (needs the extra `plots`)."""
     json: Json = False
 
     def run(self) -> int:
         """Run it and print a line for each figure."""
+        if self.plot is not None:
+            return plot_member(find("tacit.benchmarks", self.name), self.plot)
         rows = find("tacit.benchmarks", self.name).load().make()
         if self.json:
             return print_json(rows)
@@ -339,6 +347,17 @@ def listed(kind: str) -> list[Member]:
 def print_json(rows: Any) -> int:
     """Print rows as JSON; returns the exit status 0."""
     print(json.dumps(rows, indent=1, allow_nan=False))
+    return 0
+
+
+def plot_member(member: Member, path: Path) -> int:
+    """Write what a study's or a benchmark's `draw(figure)` draws; returns the exit status 0."""
+    from tacit.evaluation.plots import plot
+
+    draw = vars(member.load()).get("draw")
+    if draw is None:
+        raise UsageError(f"{member.name} has no picture; leave out --plot.")
+    plot(draw, path)
     return 0
 
 

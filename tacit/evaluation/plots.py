@@ -1,8 +1,8 @@
-"""What does a comparison look like? Bars with their intervals; needs the extra `plots` (matplotlib)."""
+"""What does a comparison, or a study, look like? Needs the extra `plots` (matplotlib)."""
 
 import importlib.util
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +27,37 @@ def check_plots(path: Path) -> None:
         raise ValueError("Drawing a plot needs matplotlib: install tacit with its extra, tacit[plots].")
 
 
+def plot(draw: Callable[[Any], None], path: Path, size: tuple[float, float] = (8.0, 3.2)) -> None:
+    """Write to `path` what `draw` puts on a matplotlib Figure of this size in inches."""
+    check_plots(path)
+    import matplotlib as mpl  # noqa: PLC0415 - an extra
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=size, layout="constrained")
+    # The same picture has the same bytes: no date, and names within an SVG that do not hang on chance.
+    with mpl.rc_context({"svg.hashsalt": "tacit", "axes.spines.top": False, "axes.spines.right": False}):
+        draw(figure)
+        drawing = io.BytesIO()
+        figure.savefig(
+            drawing, format=path.suffix[1:], dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None
+        )
+    write_atomically(path, drawing.getvalue())
+
+
 def plot_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw the rows of a comparison, a panel a figure, and write them to `path`."""
-    check_plots(path)
-    from matplotlib.figure import Figure  # noqa: PLC0415 - an extra
-
     drawn = {key: title for key, title in PANELS.items() if any(row[key] is not None for row in rows)}
     names = [row["assistant"] for row in rows]
-    figure = Figure(figsize=(3.2 * len(drawn), 0.5 * len(rows) + 1.2), layout="constrained")
-    panels = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
-    for panel, (key, title) in zip(panels, drawn.items(), strict=True):
-        for place, row in enumerate(rows):
-            if row[key] is not None:
-                mean, low, high = (row[key][part] for part in ("mean", "low", "high"))
-                panel.barh(place, mean, xerr=[[mean - low], [high - mean]], color=f"C{place}", capsize=3)
-        panel.set_yticks(range(len(names)), names)
-        panel.set_title(title, fontsize=10)
-        panel.spines[["top", "right"]].set_visible(False)
-    panels[0].invert_yaxis()
-    drawing = io.BytesIO()
-    figure.savefig(drawing, format=path.suffix[1:], dpi=150)
-    write_atomically(path, drawing.getvalue())
+
+    def draw(figure: Any) -> None:
+        panels = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
+        for panel, (key, title) in zip(panels, drawn.items(), strict=True):
+            for place, row in enumerate(rows):
+                if row[key] is not None:
+                    mean, low, high = (row[key][part] for part in ("mean", "low", "high"))
+                    panel.barh(place, mean, xerr=[[mean - low], [high - mean]], color=f"C{place}", capsize=3)
+            panel.set_yticks(range(len(names)), names)
+            panel.set_title(title, fontsize=10)
+        panels[0].invert_yaxis()
+
+    plot(draw, path, (3.2 * len(drawn), 0.5 * len(rows) + 1.2))

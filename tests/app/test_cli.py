@@ -208,3 +208,19 @@ def test_help_and_lists_load_no_player_and_no_picture():
     assert "'tacit.members'" in loaded
     for heavy in ("tacit.assistants", "tacit.evaluation", "tacit.games", "PIL", "safetensors"):
         assert f"'{heavy}" not in loaded
+
+
+def test_a_study_draws_its_picture(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("matplotlib")
+    study = types.ModuleType("drawn")
+    study.draw = lambda figure: figure.subplots().plot([0, 1], [1, 0])
+    monkeypatch.setattr(members.Member, "load", lambda self: study)
+    picture = tmp_path / "off.svg"
+    assert cli.main(["study", "off-switch", "--plot", str(picture)]) == 0
+    first = picture.read_bytes()
+    assert b"<svg" in first
+    assert cli.main(["study", "off-switch", "--plot", str(picture)]) == 0
+    assert picture.read_bytes() == first, "the same picture has the same bytes"
+    del study.draw
+    assert cli.main(["study", "off-switch", "--plot", str(picture)]) == 2
+    assert "has no picture" in capsys.readouterr().err
