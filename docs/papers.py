@@ -19,9 +19,9 @@ PICTURES = DOCS / "theory"
 
 HEAD = """# What is checked
 
-Every line is a claim of a study: a number that tacit measures, beside the one that a paper, a closed form or an independent
-computation gives. `tacit study NAME` checks them again, `tacit study all --tier tiny` all of them. This page is written by
-`docs/papers.py` from what they say; figures are those of the tiny tier.
+Every line is a claim of a study: a number that tacit measures, beside the one that a paper, a closed form or an
+independent computation gives. `tacit study NAME` checks them again, `tacit study all --tier tiny` all of them. This page is
+written by `docs/papers.py` from what they say; figures are those of the tiny tier.
 """
 
 
@@ -43,9 +43,8 @@ def page(reports: list[dict]) -> str:
             lines += [f"Not run here: {report['skipped']}.", ""]
             continue
         lines += ["| claim | source | expected | measured |", "|---|---|---|---|"]
-        lines += [
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in cells(claim)) + " |" for claim in report["claims"]
-        ]
+        rows = [[cell.replace("|", "\\|") for cell in cells(claim)] for claim in report["claims"]]
+        lines += [f"| {' | '.join(row)} |" for row in rows]
         lines += [""]
     return "\n".join(lines)
 

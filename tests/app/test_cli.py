@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import types
 import typing
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import pytest
 
 from tacit.app import cli
 from tacit.games.building import checking
-from tacit.members import members
+from tacit.members import Member, members
 from tacit.studies import claims
 
 COMMANDS = {one.__args__[0]: one.__metadata__[0].name for one in typing.get_args(cli.Command)}
@@ -214,7 +215,7 @@ def test_a_study_draws_its_picture(tmp_path, capsys, monkeypatch):
     pytest.importorskip("matplotlib")
     study = types.ModuleType("drawn")
     study.draw = lambda figure: figure.subplots().plot([0, 1], [1, 0])
-    monkeypatch.setattr(members.Member, "load", lambda self: study)
+    monkeypatch.setattr(Member, "load", lambda self: study)
     picture = tmp_path / "off.svg"
     assert cli.main(["study", "off-switch", "--plot", str(picture)]) == 0
     first = picture.read_bytes()
