@@ -18,6 +18,9 @@ Numbers = Sequence[Any] | np.ndarray | Array
 TOLERANCE = 1e-5
 """How far from one probabilities may sum before they are refused; within it they are scaled to sum to one."""
 
+ROUNDING = 1e-12
+"""How far from one they may sum and be left alone, so that to check arrays a second time changes no bit of them."""
+
 
 class GameArrays(eqx.Module):
     """An assistance game by arrays, as `game_arrays` checked it.
@@ -165,7 +168,7 @@ def numbers(name: str, values: Numbers, rank: int, shape: tuple[int, ...] | None
 
 
 def distributions(name: str, array: np.ndarray) -> np.ndarray:
-    """`array` with its last axis made to sum to exactly one; an error if it was not a distribution."""
+    """`array` with its last axis made to sum to one; an error if it was not a distribution."""
     if (array < 0).any():
         where = _first(array < 0)
         raise ValueError(f"{name}{list(where)} is {array[where]:g}; a probability cannot be negative.")
@@ -174,7 +177,7 @@ def distributions(name: str, array: np.ndarray) -> np.ndarray:
     if wrong.any():
         where = _first(wrong)
         raise ValueError(f"{name}{list(where) or ''} sums to {sums[where]:g}; probabilities must sum to 1.")
-    return array / sums[..., None]
+    return array / np.where(np.abs(sums - 1.0) > ROUNDING, sums, 1.0)[..., None]
 
 
 def table(name: str, values: Numbers, shape: tuple[int, ...]) -> np.ndarray:
@@ -239,7 +242,8 @@ def _stochastic(
         if wrong.any():
             row = int(np.argmax(wrong))
             raise ValueError(f"{name}{[action, row]} sums to {sums[row]:g}; probabilities must sum to 1.")
-        checked.append(sparse.csr_array(sparse.diags_array(1.0 / sums) @ matrix))
+        scale = np.where(np.abs(sums - 1.0) > ROUNDING, 1.0 / sums, 1.0)
+        checked.append(sparse.csr_array(sparse.diags_array(scale) @ matrix))
     return tuple(checked)
 
 
