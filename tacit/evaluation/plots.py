@@ -27,7 +27,7 @@ def check_plots(path: Path) -> None:
         raise ValueError("Drawing a plot needs matplotlib: install tacit with its extra, tacit[plots].")
 
 
-def plot(draw: Callable[[Any], None], path: Path, size: tuple[float, float] = (8.0, 3.2)) -> None:
+def plot(draw: Callable[[Any], None], path: Path, size: tuple[float, float] = (9.6, 3.4)) -> None:
     """Write to `path` what `draw` puts on a matplotlib Figure of this size in inches."""
     check_plots(path)
     import matplotlib as mpl  # noqa: PLC0415 - an extra
@@ -35,7 +35,8 @@ def plot(draw: Callable[[Any], None], path: Path, size: tuple[float, float] = (8
 
     figure = Figure(figsize=size, layout="constrained")
     # The same picture has the same bytes: no date, and names within an SVG that do not hang on chance.
-    with mpl.rc_context({"svg.hashsalt": "tacit", "axes.spines.top": False, "axes.spines.right": False}):
+    style: dict[Any, Any] = {"svg.hashsalt": "tacit", "svg.fonttype": "none"}
+    with mpl.rc_context({**style, "axes.spines.top": False, "axes.spines.right": False}):
         draw(figure)
         drawing = io.BytesIO()
         figure.savefig(
