@@ -31,10 +31,15 @@ NOTHING, COMPOST, TRASH = range(3)
 """The human's actions: say nothing, or where a wormy apple should go. Theta 0 wants compost, theta 1 trash."""
 
 ACTION_NAMES = ("pass", "get-apple", "to-compost", "to-trash", "make-pie", "query")
+ANSWER_NAMES = ("nothing", "compost", "trash")
 STATE_NAMES = tuple(
-    ("start", "clean", "wormy", "composted", "trashed", "pie")[place] + ("", "-quiet", "-asked")[phase]
+    "pie"
+    if place == PIE
+    else ("start", "clean", "wormy", "composted", "trashed")[place] + ("", "-quiet", "-asked")[phase]
     for place, phase in STATES
 )
+"""For people to read."""
+
 QUESTIONS = (QUERY,)
 """Which of the assistant's actions ask."""
 

@@ -29,6 +29,9 @@ NOTHING, APPLE, BLUEBERRY = range(3)
 """The human's actions: say nothing, or which pie it should be. Theta 0 wants apple, theta 1 blueberry."""
 
 ACTION_NAMES = ("pass", "make-dough", "bake-apple", "bake-blueberry", "serve", "query")
+ANSWER_NAMES = ("nothing", "apple", "blueberry")
+"""For people to read."""
+
 QUESTIONS = (QUERY,)
 """Which of the assistant's actions ask."""
 
@@ -52,6 +55,15 @@ def states(feedback_time: int) -> tuple[tuple[int, int, int], ...]:
         *itertools.product(tables, away, (TO_ACT, QUIET)),
         *((table, 0, ASKED) for table in tables),
         (SERVED, 0, QUIET),
+    )
+
+
+def state_names(feedback_time: int) -> tuple[str, ...]:
+    """The states for people to read: dough-away2 is dough, and the human comes home in two rounds."""
+    tables, phases = ("flour", "dough", "apple-pie", "blueberry-pie"), ("", "-quiet", "-asked")
+    return tuple(
+        "served" if table == SERVED else tables[table] + (f"-away{away}" if away else "") + phases[phase]
+        for table, away, phase in states(feedback_time)
     )
 
 
