@@ -56,8 +56,8 @@ class Preamble(NamedTuple):
     start: Float[np.ndarray, " S"]
 
 
-def sections(tokens: Tokens) -> dict[str, list[Section]]:
-    """The sections of each kind, in their order."""
+def sections(tokens: Tokens) -> dict[str, Int[np.ndarray, "_ 3"]]:
+    """The sections of each kind in their order; a row is what Section says of one."""
     if not len(tokens.symbols):
         raise fault(tokens, 0, "the file is empty; it should begin with `discount:`, `states:` and so on.")
     place = {name: index for index, name in enumerate(tokens.words)}
@@ -79,10 +79,8 @@ def sections(tokens: Tokens) -> dict[str, list[Section]]:
         raise stranger(tokens, 0)
     ends = np.append(keywords[1:], len(tokens.symbols))
     firsts = keywords + 2 + subsets[keywords]
-    found: dict[str, list[Section]] = {name: [] for name in SECTIONS}
-    for keyword, first, end in zip(keywords.tolist(), firsts.tolist(), ends.tolist(), strict=True):
-        found[tokens.words[tokens.symbols[keyword]]].append(Section(keyword, first, end))
-    return found
+    found, letters = np.stack([keywords, firsts, ends], 1), tokens.symbols[keywords]
+    return {name: found[letters == place.get(name, ALL - 1)] for name in SECTIONS}
 
 
 def nearest(given: str) -> str | None:
@@ -102,11 +100,11 @@ def stranger(tokens: Tokens, index: int) -> ValueError:
     return fault(tokens, index, f"`{given}` begins no section; {mend}")
 
 
-def preamble(tokens: Tokens, found: dict[str, list[Section]]) -> Preamble:
+def preamble(tokens: Tokens, found: dict[str, Int[np.ndarray, "_ 3"]]) -> Preamble:
     """Read all sections but the tables."""
     single: dict[str, Section] = {}
     for name in SECTIONS[:-3]:
-        for section in found[name]:
+        for section in (Section(*row) for row in found[name].tolist()):
             if name in single:
                 raise fault(tokens, section.keyword, f"`{name}:` is given a second time; keep one.")
             single[name] = section

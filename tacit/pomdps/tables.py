@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from tacit.pomdps.assignments import ALL, Assignments
-from tacit.pomdps.preamble import Preamble, Section, Sizes, nearest, numbers, probabilities, resolve, stranger
+from tacit.pomdps.preamble import Preamble, Sizes, nearest, numbers, probabilities, resolve, stranger
 from tacit.pomdps.tokens import COLON, Tokens, fault, word
 
 AXES = {
@@ -35,10 +35,10 @@ def shape(table: str, sizes: Sizes) -> tuple[int, ...]:
     return tuple(sizes.counts[_kind(axis)] for axis in AXES[table])
 
 
-def assignments(tokens: Tokens, table: str, found: list[Section], head: Preamble) -> Assignments:
+def assignments(tokens: Tokens, table: str, found: Int[np.ndarray, "E 3"], head: Preamble) -> Assignments:
     """All that the entries of a table assign. What was written later has the higher order: the position of its word."""
     lengths = shape(table, head.sizes)
-    if not found:
+    if not len(found):
         return Assignments(np.zeros((0, len(lengths)), np.int64), np.zeros(0), np.zeros(0, np.int64))
     entries = _entries(tokens, table, found)
     places = np.full((len(found), len(lengths)), ALL)
@@ -70,9 +70,9 @@ def _kind(axis: str) -> str:
     return axis.removeprefix("next ")
 
 
-def _entries(tokens: Tokens, table: str, found: list[Section]) -> Entries:
+def _entries(tokens: Tokens, table: str, found: Int[np.ndarray, "E 3"]) -> Entries:
     """Find the coordinates of each entry by its colons: words and colons take turns."""
-    keywords, _, ends = np.array(found, np.int64).T
+    keywords, _, ends = found.T
     at = np.flatnonzero(tokens.symbols == COLON)
     entry = np.searchsorted(keywords, at, side="right") - 1
     inside = (entry >= 0) & (at < ends[entry])

@@ -18,7 +18,7 @@ CHUNK = 1 << 22
 """Characters that are cut into words at a time."""
 
 _COMMENT = re.compile(r"#[^\n]*")
-_LONE_SIGN = re.compile(r"(?<![^\s:*])([+-])[ \t]+(?=[.\d])")
+_LONE_SIGN = re.compile(r"([+-])(?<![^\s:*][+-])[ \t]+(?=[.\d])")
 _WORD = re.compile(r"[:*]|[^\s:*]+")
 _NUMERAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
