@@ -20,8 +20,8 @@ PICTURES = DOCS / "theory"
 HEAD = """# What is checked
 
 Every line is a claim of a study: a number that tacit measures, beside the one that a paper, a closed form or an
-independent computation gives. `tacit study NAME` checks them again, `tacit study all --tier tiny` all of them. This page is
-written by `docs/papers.py` from what they say; figures are those of the tiny tier.
+independent computation gives. `tacit study NAME` checks them again, `tacit study all --tier tiny` all of them. This page
+is written by `docs/papers.py` from what they say; figures are those of the tiny tier.
 """
 
 
