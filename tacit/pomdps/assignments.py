@@ -68,7 +68,10 @@ def settle(written: Assignments, sizes: tuple[int, ...]) -> tuple[Int[np.ndarray
             listed.append((layer.keys, layer.values, layer.orders))
             continue
         zero = layer.values == 0
-        erased.append(_select(layer, zero))
+        if zero.any():
+            erased.append(_select(layer, zero))
+        if zero.all():
+            continue
         kept = _select(layer, ~zero)
         opened = [axis for axis in range(len(sizes)) if axis not in layer.axes]
         repeats = int(np.prod([sizes[axis] for axis in opened], dtype=object))
@@ -85,9 +88,7 @@ def settle(written: Assignments, sizes: tuple[int, ...]) -> tuple[Int[np.ndarray
         return np.zeros((0, len(sizes)), np.int64), np.zeros(0)
     last = _last(every, *(np.concatenate(parts) for parts in zip(*listed, strict=True)))
     places = _coordinates(last.keys, every, sizes)
-    held = (last.values != 0) & (
-        look_up([layer for layer in erased if len(layer.keys)], sizes, places)[1] < last.orders
-    )
+    held = (last.values != 0) & (look_up(erased, sizes, places)[1] < last.orders)
     return places[held], last.values[held]
 
 

@@ -68,12 +68,8 @@ def sections(tokens: Tokens) -> dict[str, Int[np.ndarray, "_ 3"]]:
     begins |= np.isin(now, _present(place, ("start",))) & subsets & (second == COLON)
     # After a colon the same word is a name, unless that colon belongs to a section of the preamble that is left empty.
     begins[1:] &= now[:-1] != COLON
-    begins[2:] |= (
-        np.isin(now[:-2], _present(place, SECTIONS[:-3]))
-        & (now[1:-1] == COLON)
-        & np.isin(now[2:], _present(place, SECTIONS))
-        & (after[2:] == COLON)
-    )
+    empty = begins[:-2] & np.isin(now[:-2], _present(place, SECTIONS[:-3])) & (now[1:-1] == COLON)
+    begins[2:] |= empty & np.isin(now[2:], _present(place, SECTIONS)) & (after[2:] == COLON)
     keywords = np.flatnonzero(begins)
     if not len(keywords) or keywords[0] > 0:
         raise stranger(tokens, 0)
@@ -211,6 +207,7 @@ def _names(tokens: Tokens, first: int, end: int, section: str) -> tuple[str, ...
 def _discount(tokens: Tokens, section: Section) -> float:
     """Read `discount:`."""
     keyword, first, end = section
+    _check_single(tokens, section)
     if end - first != 1 or not 0.0 <= tokens.numbers[first] <= 1.0:
         raise fault(tokens, keyword, f"`discount: {_shown(tokens, first, end)}` should be one number from 0 to 1.")
     return float(tokens.numbers[first])
@@ -220,10 +217,17 @@ def _sign(tokens: Tokens, section: Section | None) -> float:
     """Read `values:`."""
     if section is None:
         return 1.0
+    _check_single(tokens, section)
     given = _shown(tokens, section.first, section.end)
     if given not in ("reward", "cost"):
         raise fault(tokens, section.keyword, f"`values: {given}` should be `values: reward` or `values: cost`.")
     return 1.0 if given == "reward" else -1.0
+
+
+def _check_single(tokens: Tokens, section: Section) -> None:
+    """Where one word is wanted, a second is a section whose colon was forgotten."""
+    if section.end > section.first + 1 and word(tokens, section.first + 1) in SECTIONS:
+        raise stranger(tokens, section.first + 1)
 
 
 def _shown(tokens: Tokens, first: int, end: int) -> str:
