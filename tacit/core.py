@@ -222,6 +222,26 @@ class Problem(eqx.Module):
         """Which actions this player may take."""
 
 
+class Simulator(Problem):
+    """A problem whose observations are numbered, so that a search can tell one history from another."""
+
+    @property
+    @abc.abstractmethod
+    def num_observations(self) -> int:
+        """How many observations there are."""
+
+    @abc.abstractmethod
+    def observe(self, state: State) -> Int[Array, ""]:
+        """The number of what is seen."""
+
+    def likelihood(self, state: State, observation: Int[Array, ""]) -> Float[Array, ""]:
+        """Probability of seeing `observation` on the step that led to `state`; by default 1 if `observe` says so, or 0.
+
+        A simulator that knows the exact probability gives it, and a particle filter keeps more of its particles.
+        """
+        return (self.observe(state) == observation).astype(jnp.float32)
+
+
 class Episode(NamedTuple):
     """One episode as it was played. Beliefs are not stored: `play.retrace` finds them again.
 

@@ -30,7 +30,7 @@ class State(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Sparse distributions in rows of K entries: where to, how likely, and the sum up to and with each (the last: 2)."""
+    """Sparse distributions in rows of K entries: where to, how likely, and the sum up to each (the last: 2)."""
 
     places: Int[Array, "A S K"]
     chances: Float[Array, "A S K"]
@@ -53,12 +53,15 @@ class TabularSimulator(Simulator):
         """Without a horizon the discount must be below 1."""
         if horizon is None and pomdp.discount >= 1.0:
             raise ValueError("There is no horizon and the discount is 1; give a horizon, or a discount below 1.")
-        self.moves, self.sights = rows(pomdp.transitions), rows(pomdp.observations)
+        self.moves, self.sights = (
+            rows(pomdp.transitions, len(pomdp.initial)),
+            rows(pomdp.observations, len(pomdp.initial)),
+        )
         self.rewards = jnp.asarray(pomdp.rewards, jnp.float32)
-        self.start = rows([sparse.csr_array(pomdp.initial[None])])
+        self.start = rows([sparse.csr_array(pomdp.initial[None])], 1)
         stays = np.stack([matrix.diagonal() for matrix in pomdp.transitions]) > 1.0 - 1e-12
         self.ends = jnp.asarray(stays.all(0) & ~pomdp.rewards.any(1))
-        self.sizes = (pomdp.rewards.shape[1], pomdp.observations[0].shape[1])
+        self.sizes = (pomdp.rewards.shape[1], len(pomdp.observation_names))
         self.gamma = pomdp.discount
         faint = math.ceil(math.log(NOTHING) / math.log(self.gamma)) if 0.0 < self.gamma < 1.0 else 1
         self.num_turns = faint if horizon is None else horizon
@@ -124,24 +127,18 @@ def pick(rows: Rows, action: Int[Array, ""], row: Int[Array, ""], chance: Float[
     return rows.places[action, row, jnp.sum(chance >= rows.sums[action, row])]
 
 
-def rows(matrices: Sequence[sparse.csr_array]) -> Rows:
+def rows(matrices: Sequence[sparse.csr_array], num_rows: int) -> Rows:
     """Sparse matrices whose rows are distributions, one for each action, as rows of equal length."""
-    count = max(int((matrix.data > 0).sum() and _occupied(matrix).max()) for matrix in matrices)
-    shape = (len(matrices), matrices[0].shape[0], count)
+    found = [sparse.find(matrix) for matrix in matrices]
+    held = np.stack([np.bincount(row, minlength=num_rows) for row, _, _ in found])
+    shape = (*held.shape, held.max())
     places, chances, sums = np.zeros(shape, np.int32), np.zeros(shape), np.full(shape, 2.0)
-    for index, matrix in enumerate(matrices):
-        clean = sparse.csr_array(matrix)
-        clean.eliminate_zeros()
-        held = _occupied(clean)
-        row = np.repeat(np.arange(shape[1]), held)
-        column = np.arange(clean.nnz) - np.repeat(clean.indptr[:-1], held)
-        places[index, row, column], chances[index, row, column] = clean.indices, clean.data
-        last = column == held[row] - 1
+    for index, (origin, place, chance) in enumerate(found):
+        order = np.argsort(origin, kind="stable")
+        row, firsts = origin[order], np.cumsum(held[index]) - held[index]
+        column = np.arange(len(row)) - firsts[row]
+        places[index, row, column], chances[index, row, column] = place[order], chance[order]
+        inner = column < held[index, row] - 1
         summed = np.cumsum(chances[index], axis=1)
-        sums[index, row[~last], column[~last]] = summed[row[~last], column[~last]]
+        sums[index, row[inner], column[inner]] = summed[row[inner], column[inner]]
     return Rows(jnp.asarray(places), jnp.asarray(chances, jnp.float32), jnp.asarray(sums, jnp.float32))
-
-
-def _occupied(matrix: sparse.csr_array) -> Int[np.ndarray, " S"]:
-    """How many entries each row holds."""
-    return np.diff(matrix.indptr)
