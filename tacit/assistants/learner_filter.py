@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from tacit.beliefs.particles import ParticleBelief
+from tacit.contracts.forms import reads
 from tacit.core import HUMAN, Assistant, Game, Human
 from tacit.core import Memory as HumanMemory
 from tacit.games.bandit import Bandit, State
@@ -113,13 +114,8 @@ class LearnerFilter(Assistant):
 def ignores_theta(game: Game, human: Human) -> bool:
     """Whether a human's choices have nothing to do with theta, as those of a learner do not."""
     key = jax.random.key(0)
-
-    def choose(theta: Float[Array, " K"]) -> Float[Array, " A"]:
-        return human.logits(theta, human.init(key), game.observe(game.init(key))[HUMAN], key)[0]
-
-    program = jax.make_jaxpr(choose)(game.sample_theta(key)).jaxpr
-    read = [atom for equation in program.eqns for atom in equation.invars]
-    return not any(atom is program.invars[0] for atom in [*read, *program.outvars])
+    memory, sees = human.init(key), game.observe(game.init(key))[HUMAN]
+    return not reads(lambda theta: human.logits(theta, memory, sees, key), game.sample_theta(key))
 
 
 def make(game: Game, human: Human, num_particles: int = 256, ranking: Ranking | None = None) -> LearnerFilter:

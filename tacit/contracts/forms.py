@@ -44,6 +44,13 @@ def require_pure(what: str, function: Callable[[Any], Any], argument: Any) -> No
     require(alike, f"{what} is not pure: it did something else the second time, though nothing but the key may vary.")
 
 
+def reads(function: Callable[[Any], Any], argument: Any) -> bool:
+    """Whether a function's value has anything to do with its argument: whether its traced program looks at it."""
+    program = jax.make_jaxpr(function)(argument).jaxpr
+    looked_at = [atom for equation in program.eqns for atom in equation.invars] + program.outvars
+    return any(atom is given for atom in looked_at for given in program.invars)
+
+
 def _same(first: Any, second: Any) -> bool:
     return first is second or np.array_equal(np.asarray(first), np.asarray(second), equal_nan=True)
 

@@ -147,8 +147,8 @@ def bayes_optimal(num_arms: int, num_rounds: int, prior: tuple[float, float] = (
     size = math.comb(num_rounds - 1 + 2 * num_arms, 2 * num_arms)
     if size > MAX_STATES:
         raise ValueError(
-            f"A bandit of {num_arms} arms and {num_rounds} rounds has {size:.2g} sets of counts, more than {MAX_STATES:.2g}; "
-            "use `finite_horizon_index`, which looks at one arm at a time."
+            f"A bandit of {num_arms} arms and {num_rounds} rounds has {size:.2g} sets of counts, more than "
+            f"{MAX_STATES:.2g}; use `finite_horizon_index`, which looks at one arm at a time."
         )
     base, digits = num_rounds + 1, 2 * num_arms
     if base**digits >= 2**63:
