@@ -47,7 +47,7 @@ def make(
         raise ValueError(f"RockSample({n}, {k}) has {(n * n << k) + 1} states; at most {MOST_STATES} can be held.")
     if not half_distance > 0:
         raise ValueError(f"half_distance is {half_distance}; it must be above 0.")
-    places = np.array(_rocks(n, k, rocks, seed), np.int64).reshape(k, 2)
+    places = np.array(rock_cells(n, k, rocks, seed), np.int64).reshape(k, 2)
     worlds = 1 << k
     count = n * n * worlds + 1
     cell, world = np.divmod(np.arange(count - 1), worlds)
@@ -88,7 +88,7 @@ def make(
     )
 
 
-def _rocks(n: int, k: int, rocks: Sequence[tuple[int, int]] | None, seed: int) -> Sequence[tuple[int, int]]:
+def rock_cells(n: int, k: int, rocks: Sequence[tuple[int, int]] | None, seed: int) -> Sequence[tuple[int, int]]:
     """Where the rocks lie."""
     if rocks is None and (n, k) in MAPS:
         return MAPS[n, k]
