@@ -7,9 +7,12 @@ reached by feeling `patience` things that tell something; then the opinion is se
 import numpy as np
 from jaxtyping import Float, Int
 
+from tacit.arrays import game_arrays
 from tacit.core import Game
 from tacit.games.asking import feelings
+from tacit.games.tabular import TabularGame
 from tacit.humans.learning import Learner, choices, learner, tabular
+from tacit.planning import discovery, policy_graph
 from tacit.planning.assistance import counted
 
 MAX_NUMBERS = 10_000_000
@@ -29,6 +32,43 @@ def make(game: Game, rationality: float = 10.0, patience: int = 4, lookahead: in
     guesses = np.einsum("mn,nsha->msha", beliefs, counted(game.arrays)[1])
     start = np.eye(len(beliefs))[0]
     return learner(game, start, choices(game.arrays, guesses, rationality, lookahead), learn)
+
+
+def far_sighted(game: TabularGame) -> Learner:
+    """Someone who finds out what they like as well as can be done alone: the best plan, told by their own feelings.
+
+    The memory is a node of that plan and what was felt since, or the last one, for whom the assistant did something
+    else than the plan was made for: they take action 0.
+    """
+    arrays = tabular(game).arrays
+    _, feels = feelings(game)
+    states, humans, assistants, feelings_count = feels.shape[1:]
+    transitions, rewards = counted(arrays)
+    alone = game_arrays(
+        transitions[:, :, :1],
+        rewards[..., :1],
+        arrays.prior,
+        arrays.initial,
+        game.horizon,
+        arrays.discount,
+        arrays.sees,
+        arrays.legal_human,
+    )
+    graph = policy_graph.solve(discovery.one_mind(alone, feels[:, :, :, :1]), game.horizon).graph
+    nodes = len(graph.actions)
+    _, looks = np.unique(arrays.sees, axis=1, return_inverse=True)
+    seen = looks.reshape(-1)[:, None] * feelings_count + np.arange(feelings_count)
+    # at[m, s] is the node of someone with memory m who sees state s; -1 is off the plan.
+    since = np.moveaxis(graph.follow[:, seen], 2, 1).reshape(nodes * feelings_count, states)
+    at = np.concatenate([graph.first[seen[None, :, 0]], since, np.full((1, states), -1)])
+    choose = np.eye(humans)[np.where(at < 0, 0, graph.actions[at])]
+    expected = arrays.legal_assistant[:, None, :] & (np.arange(assistants) > 0)
+    expected = ~expected | (
+        (arrays.transitions == arrays.transitions[:, :, :1]).all(-1) & (feels == feels[:, :, :, :1]).all((0, -1))
+    )
+    onward = 1 + at[:, :, None, None, None] * feelings_count + np.arange(feelings_count)
+    kept = (at[:, :, None, None, None] >= 0) & expected[None, ..., None]
+    return learner(game, np.eye(len(at))[0], choose, np.where(kept, onward, len(at) - 1))
 
 
 def grow(

@@ -8,6 +8,7 @@ Multi-Armed Bandit", arXiv 1901.08654, is the case of a world with one state.
 Axis letters: N thetas, S states, H the human's actions, A the assistant's, M memories, F feelings.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +64,24 @@ def learner_arrays(
         )
     _check_sight(arrays, choose, learn)
     return LearnerArrays(start, choose, feels, learn)
+
+
+def mixture(humans: Sequence[LearnerArrays], weights: Numbers) -> LearnerArrays:
+    """Someone who may be any of these humans of one game, for an assistant that does not know which it has before it.
+
+    Their memories are numbered one human after the other; what is felt must be the same for all.
+    """
+    shares = distributions("weights", numbers("weights", weights, 1, (len(humans),)))
+    for index, human in enumerate(humans):
+        if not np.array_equal(human.feels, humans[0].feels):
+            raise ValueError(f"humans[{index}] and humans[0] feel differently; what is felt belongs to the game.")
+    offsets = np.cumsum([0, *(len(human.choose) for human in humans)])[:-1]
+    return LearnerArrays(
+        np.concatenate([share * human.start for share, human in zip(shares, humans, strict=True)], 1),
+        np.concatenate([human.choose for human in humans]),
+        humans[0].feels,
+        np.concatenate([offset + human.learn for offset, human in zip(offsets, humans, strict=True)]),
+    )
 
 
 def reduce_learning(arrays: GameArrays, human: LearnerArrays) -> Pomdp:
