@@ -70,6 +70,9 @@ CLASSIC = Land(
 )
 """A wall of lava with one way round: 4 dirt, 1 lava and the target straight on, 11 dirt and the target round it."""
 
+DECOYED = Land(terrain("DDDDD", "DDDDT", "DDDDD"), terrain("DD?DD", "DDDDT", "DDDDD"), (1, 0), 10)
+"""A decoy on the way to the target."""
+
 SMALL = Land(terrain("DGT", "DDD"), terrain("DLT", "DDD"), (0, 0), 4)
 """The smallest land with a choice in training and a detour in the test."""
 
