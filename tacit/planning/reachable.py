@@ -23,7 +23,7 @@ from tacit.arrays import Pomdp
 from tacit.planning.belief_update import joint, num_rows, posteriors
 
 MAX_NUMBERS = 50_000_000
-"""The most numbers that the beliefs after one turn may hold."""
+"""The most numbers that the beliefs after one turn may hold, so that memory does not run out."""
 
 DIGITS = 12
 """Beliefs whose projections on four random directions agree to so many decimals are one."""
@@ -52,14 +52,14 @@ class ReachablePlan(NamedTuple):
     value: float
 
 
-def solve(pomdp: Pomdp, horizon: int) -> ReachablePlan:
-    """The best plan from the initial belief; ValueError, before memory runs out, if too many beliefs are reachable."""
+def solve(pomdp: Pomdp, horizon: int, most: int = MAX_NUMBERS) -> ReachablePlan:
+    """The best plan from the initial belief; ValueError if the beliefs of a turn take more than `most` numbers."""
     _check_horizon(horizon)
     matrices = joint(pomdp)
     beliefs, links = [sparse.csr_array(pomdp.initial[None])], []
     for turn in range(1, horizon):
         everywhere = np.ones((num_rows(beliefs[-1]), len(matrices)), bool)
-        following, ways = _expand(pomdp, matrices, beliefs[-1], everywhere, turn)
+        following, ways = _expand(pomdp, matrices, beliefs[-1], everywhere, turn, most)
         beliefs.append(following)
         links.append(ways)
     q = [beliefs[-1] @ pomdp.rewards]
@@ -110,16 +110,17 @@ def _expand(
     beliefs: sparse.csr_array,
     taken: Bool[np.ndarray, "B A"],
     turn: int,
+    most: int = MAX_NUMBERS,
 ) -> tuple[sparse.csr_array, Links]:
     """The beliefs of the next turn, each once, and the ways to them by the actions that are `taken`."""
     supports = sparse.csr_array(
         (np.ones(beliefs.nnz), beliefs.indices, beliefs.indptr), (num_rows(beliefs), len(pomdp.initial))
     )
     sizes = [taken[:, action] @ (supports @ np.diff(matrix.indptr)) for action, matrix in enumerate(matrices)]
-    if sum(sizes) > MAX_NUMBERS:
+    if sum(sizes) > most:
         raise ValueError(
             f"The beliefs that can be reached at turn {turn} take up to {sum(sizes):.2g} numbers ({num_rows(beliefs)} "
-            f"beliefs at the turn before), more than {MAX_NUMBERS:.2g}; ask for fewer turns, or use "
+            f"beliefs at the turn before), more than {most:.2g}; ask for fewer turns, or use "
             "planning.point_based for bounds or planning.pomcp."
         )
     parents, actions, observations, chances, blocks = [], [], [], [], []
