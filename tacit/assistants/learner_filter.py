@@ -14,7 +14,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from tacit.beliefs.particles import ParticleBelief
 from tacit.contracts.forms import reads
@@ -84,20 +84,34 @@ class LearnerFilter(Assistant):
         sees, then_sees = self.game.observe(before)[HUMAN], self.game.observe(after)[HUMAN]
         legal = self.game.legal(before)[HUMAN]
 
-        def live(life: Life, key: Key[Array, ""]) -> tuple[Life, Float[Array, ""]]:
-            choice_key, felt_key = jax.random.split(key)
+        def live(life: Life, choice_key: Key[Array, ""], felt_key: Key[Array, ""]) -> tuple[Life, Float[Array, ""]]:
             logits, memory = self.human.logits(life.means, life.memory, sees, choice_key)
             felt = self.game.felt(life.means, before, actions, after, felt_key)
             lived = Life(life.tried.add(after.pulled, felt), self.human.feel(memory, then_sees, felt))
             return lived, self.game.log_prob(logits, legal, actions[HUMAN])
 
         lives_key, resample_key = jax.random.split(key)
-        lives, told = jax.vmap(live)(belief.hypotheses, jax.random.split(lives_key, self.num_particles))
+        lives, told = jax.vmap(live)(belief.hypotheses, *jax.random.split(lives_key, (2, self.num_particles)))
         # A request that no life explains says that the lives are too few, not which is right: the weights stay.
         explained = jnp.any(belief.log_weights + told > -jnp.inf)
         lived = ParticleBelief(lives, belief.log_weights).update(jnp.where(explained, told, 0.0))
         few = lived.effective_size() < self.num_particles / 2
         return jax.tree.map(lambda new, old: jnp.where(few, new, old), lived.resample(resample_key), lived)
+
+    def watch(self, requests: Int[Array, " R"], pulls: Int[Array, " R"], key: Key[Array, ""]) -> Memory:
+        """The memory after seeing these requests and all of these pulls but the last: when that one is due."""
+
+        def see(
+            now: tuple[State, Memory], turn: tuple[Int[Array, ""], Key[Array, ""]]
+        ) -> tuple[tuple[State, Memory], None]:
+            (state, memory), (action, key) = now, turn
+            _, memory = self.logits(memory, state, key)
+            return (self.game.step(state, jnp.stack([action, action]), key), memory), None
+
+        actions = jnp.stack([requests, pulls], axis=1).reshape(-1) + 1
+        start_key, *keys = jax.random.split(key, actions.shape[0] + 1)
+        start = self.game.init(start_key), self.init(start_key)
+        return jax.lax.scan(see, start, (actions, jnp.stack(keys)))[0][1]
 
     def pairs(self, belief: ParticleBelief, key: Key[Array, ""]) -> ParticleBelief:
         """The same belief with theta drawn for each life: hypotheses are pairs (theta, memory)."""
