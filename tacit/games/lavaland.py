@@ -180,8 +180,8 @@ class Proof(NamedTuple):
 
     `temptation`: by how much the proxy, taken literally, prefers the best way through lava to the best clear way.
     `worth`: by how much one clear way beats every way through lava, whatever was meant about what has been seen, if
-    lava is as bad as it may be. Then no plan that enters lava, drawing lots or not, is best at worst: to walk the
-    clear way instead is better under each of those hypotheses, and worse under none of them.
+    lava is as bad as it may be. Then no plan that enters lava, drawing lots or not, is best at worst, for any reference
+    point that met no lava: to walk the clear way instead is better under the hypothesis that was worst.
     """
 
     temptation: float
