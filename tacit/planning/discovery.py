@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from scipy import sparse
 
 from tacit.arrays import GameArrays, Numbers, Pomdp, distributions, numbers, pomdp, table
+from tacit.planning import policy_graph
 from tacit.planning.assistance import counted
 
 MAX_ENTRIES = 50_000_000
@@ -64,6 +65,27 @@ def learner_arrays(
         )
     _check_sight(arrays, choose, learn)
     return LearnerArrays(start, choose, feels, learn)
+
+
+class Worth(NamedTuple):
+    """What a game is worth if the assistant always passes, if it helps as well as can be, and to one mind for both."""
+
+    alone: float
+    together: float
+    one_mind: float
+
+
+def worth(arrays: GameArrays, human: LearnerArrays) -> Worth:
+    """Exact values of a game with a horizon: alone ≤ together ≤ one mind. In a game of asking, to pass is to obey."""
+    if arrays.horizon is None:
+        raise ValueError("There is no horizon, so the beliefs to plan for are without end; give one.")
+    problem = reduce_learning(arrays, human)
+    passing = policy_graph.reactive(np.zeros(len(problem.observation_names), int))
+    return Worth(
+        policy_graph.evaluate(problem, passing, arrays.horizon),
+        policy_graph.solve(problem, arrays.horizon).value,
+        policy_graph.solve(one_mind(arrays, human.feels), arrays.horizon).value,
+    )
 
 
 def mixture(humans: Sequence[LearnerArrays], weights: Numbers) -> LearnerArrays:

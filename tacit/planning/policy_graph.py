@@ -65,7 +65,7 @@ def solve(pomdp: Pomdp, horizon: int) -> Worked:
             count += len(parts[-1][0])
     actions, follow, q, beliefs = zip(*parts, strict=True)
     graph = Graph(first, np.concatenate(actions), np.concatenate(follow))
-    return Worked(graph, value, np.concatenate(q), sparse.csr_array(sparse.vstack(beliefs, format="csr")))
+    return Worked(graph, float(value), np.concatenate(q), sparse.csr_array(sparse.vstack(beliefs, format="csr")))
 
 
 def reactive(actions: Sequence[int] | Int[np.ndarray, " O"]) -> Graph:
@@ -136,7 +136,7 @@ def _unroll(
     before = 0
     for layer, links in zip(plan.beliefs[:-1], plan.links, strict=True):
         after = before + num_rows(layer)
-        kept = (actions[before + links.parents] == links.actions) & (links.chances > NEGLIGIBLE)
+        kept = actions[before + links.parents] == links.actions
         follow[before + links.parents[kept], links.observations[kept]] = offset + after + links.children[kept]
         before = after
     return actions, follow, q, sparse.csr_array(sparse.vstack(plan.beliefs, format="csr"))
