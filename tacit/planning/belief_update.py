@@ -62,6 +62,24 @@ def posteriors(pomdp: Pomdp, matrix: sparse.csr_array, beliefs: sparse.csr_array
     return Posteriors(rows // width, rows % width, chances[rows], kept)
 
 
+class SparseBelief(NamedTuple):
+    """A belief by the states that it holds possible, in order."""
+
+    states: Int[np.ndarray, " K"]
+    weights: Float[np.ndarray, " K"]
+
+    @property
+    def name(self) -> bytes:
+        """The same for beliefs that are exactly equal."""
+        return self.states.tobytes() + self.weights.tobytes()
+
+
+def sparse_belief(belief: Float[np.ndarray, " S"]) -> SparseBelief:
+    """The states that a belief holds possible, and how likely they are."""
+    states = np.flatnonzero(belief)
+    return SparseBelief(states, belief[states])
+
+
 def num_rows(matrix: sparse.csr_array) -> int:
     """How many rows a sparse matrix has."""
     return len(matrix.indptr) - 1
