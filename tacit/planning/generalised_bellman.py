@@ -102,23 +102,6 @@ def noisy_answer(rationality: float) -> Join:
     return join
 
 
-def known_answer(policy: Float[np.ndarray, "N H"]) -> Join:
-    """A human whose policy is fixed, whatever the plan: α(θ) = Σ_h π(h | θ) Q_σ(h, θ)."""
-
-    def join(parts: Sequence[Float[np.ndarray, "_ N"]], between: Keep) -> Joint:
-        values, which = np.zeros((1, len(policy))), np.zeros((1, 0), int)
-        for part, likely in zip(parts, policy.T, strict=True):
-            useful = between(part * likely)
-            first, second = _pairs(len(values), len(useful), len(policy))
-            values = values[first] + part[useful][second] * likely
-            which = np.column_stack([which[first], useful[second]])
-            kept = between(values)
-            values, which = values[kept], which[kept]
-        return Joint(values, which, np.broadcast_to(policy, (len(values), *policy.shape)), len(values))
-
-    return join
-
-
 def coordinated_answer(parts: Sequence[Float[np.ndarray, "_ N"]], between: Keep) -> Joint:
     """The coordinator's form: every map from theta to the human's action with every choice of continuations."""
     thetas = parts[0].shape[1]
