@@ -219,9 +219,9 @@ def _sign(tokens: Tokens, section: Section | None) -> float:
         return 1.0
     _check_single(tokens, section)
     given = _shown(tokens, section.first, section.end)
-    if given not in ("reward", "cost"):
+    if given not in ("reward", "cost", "rewards", "costs"):  # Published files have the plurals too.
         raise fault(tokens, section.keyword, f"`values: {given}` should be `values: reward` or `values: cost`.")
-    return 1.0 if given == "reward" else -1.0
+    return 1.0 if given.startswith("reward") else -1.0
 
 
 def _check_single(tokens: Tokens, section: Section) -> None:
@@ -247,7 +247,7 @@ def _start(tokens: Tokens, section: Section | None, sizes: Sizes) -> Float[np.nd
         return np.full(count, 1.0 / count)
     at = np.arange(first, end)
     named = tokens.symbols[at] >= 0
-    if len(at) == 1 and (named[0] or (tokens.whole[first] and count > 1)):
+    if len(at) == 1 and (named[0] or (tokens.whole[first] and (count > 1 or tokens.numbers[first] == 0))):
         state = resolve(tokens, at, "state", sizes)[0]
         return np.full(count, 1.0 / count) if state == ALL else np.eye(1, count, state)[0]
     if named.any():

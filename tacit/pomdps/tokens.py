@@ -17,6 +17,9 @@ COLON, STAR = 0, 1
 CHUNK = 1 << 22
 """Characters that are cut into words at a time."""
 
+LONG = 60
+"""Words are shown up to this length."""
+
 _COMMENT = re.compile(r"#[^\n]*")
 _LONE_SIGN = re.compile(r"([+-])(?<![^\s:*][+-])[ \t]+(?=[.\d])")
 _WORD = re.compile(r"[:*]|[^\s:*]+")
@@ -67,8 +70,9 @@ def tokenise(text: str, name: str) -> Tokens:
 
 
 def word(tokens: Tokens, index: int) -> str:
-    """The word as it is written."""
-    return _find(tokens, index)[0]
+    """The word as it is written, or how it begins if it is long."""
+    found = _find(tokens, index)[0]
+    return found if len(found) <= LONG else found[:LONG] + "..."
 
 
 def fault(tokens: Tokens, index: int, message: str) -> ValueError:

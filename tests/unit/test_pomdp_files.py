@@ -132,9 +132,17 @@ def test_start(line: str, initial: list[float]) -> None:
     np.testing.assert_array_equal(problem.transitions[1].toarray(), [initial] * 3)
 
 
-def test_costs_are_negative_rewards() -> None:
-    problem = parse(HEAD.replace("reward", "cost") + BODY)
+@pytest.mark.parametrize("word", ["cost", "costs"])
+def test_costs_are_negative_rewards(word: str) -> None:
+    problem = parse(HEAD.replace("reward", word) + BODY)
     np.testing.assert_array_equal(problem.rewards, [[1, -2], [1, -0.5], [1, 3]])
+
+
+@pytest.mark.parametrize("start", ["start: 0", "start: 1", "start: 1.0", "start: only", "start include: 0", ""])
+def test_a_single_state(start: str) -> None:
+    problem = parse(f"discount: 1 states: only actions: 1 observations: 1 {start} T: 0 : 0 : 0 1 O: 0 : 0 1 R: 0 : 0 7")
+    np.testing.assert_array_equal(problem.initial, [1])
+    np.testing.assert_array_equal(problem.rewards, [[7]])
 
 
 def test_words_of_the_format_can_be_names() -> None:
@@ -337,6 +345,7 @@ BROKEN = {
     "only comments": ("# nothing\n\n# here", 3, "empty"),
     "binary": ("discount: 1\n\x00\x01", 2, "not text"),
     "no section": ("hello world", 1, "`hello` begins no section"),
+    "one long word": ("x" * 10**6, 1, f"`{'x' * 60}...` begins no section"),
     "misspelt section": (replaced("states", "state"), 3, "did you mean `states:`"),
     "capital": (replaced("actions", "Actions"), 4, "did you mean `actions:`"),
     "forgotten colon": (replaced("values:", "values"), 2, "`values` should be followed by a colon"),
@@ -347,7 +356,7 @@ BROKEN = {
     "an mdp": (replaced("observations: growl hush roar\n", ""), 15, "MDP"),
     "discount": (replaced("0.95", "1.5"), 1, "from 0 to 1"),
     "discount in words": (replaced("0.95", "high"), 1, "`discount: high`"),
-    "values": (replaced("reward", "rewards"), 2, "`values: reward` or `values: cost`"),
+    "values": (replaced("reward", "money"), 2, "`values: reward` or `values: cost`"),
     "no name": (replaced("listen open", ""), 4, "`actions:` is empty"),
     "name twice": (replaced("left right", "left right left"), 3, "`left` twice"),
     "number as a name": (replaced("left right", "left\n2"), 4, "`2` in `states:` is no name"),
