@@ -3,7 +3,7 @@
 Theta is everybody's utilities: row i says what each arm is worth to person i. The people move as one player whose
 action is a profile of pulls, and the shared reward is the sum of what all earn. The bandit apprentice game of Fickinger
 et al. 2020, "Multi-Principal Assistance Games", arXiv 2007.09540; who gains by pulling what they do not like best is
-asked in `planning.apprenticeship`.
+asked in `planning.collegiality`.
 """
 
 import itertools

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from tacit.planning import apprenticeship, social_choice
+from tacit.planning import collegiality, social_choice
 from tacit.planning.social_choice import RULES, Rule
 from tacit.studies.claims import Claim, at_least, near
 
@@ -44,12 +44,12 @@ def example() -> list[Claim]:
     """Honest pulls are the only equilibrium while one's own work counts for enough, and none afterwards."""
     found = []
     for ratio, number, honest in ((0.1, 1.0, 1.0), (1.0, 2.0, 0.0), (5.0, 2.0, 0.0), (20.0, 2.0, 0.0)):
-        stable = [tuple(profile) for profile in apprenticeship.equilibria(RULES["utilitarian"], EXAMPLE, ratio)]
+        stable = [tuple(profile) for profile in collegiality.equilibria(RULES["utilitarian"], EXAMPLE, ratio)]
         found += [
             near(f"equilibria@1:{ratio:g}", float(len(stable)), number, 0.0, PAPER),
             near(f"honest_is_one@1:{ratio:g}", float(HONEST in stable), honest, 0.0, PAPER),
         ]
-    limit = apprenticeship.threshold(RULES["utilitarian"], EXAMPLE)
+    limit = collegiality.threshold(RULES["utilitarian"], EXAMPLE)
     best = float(social_choice.choose(RULES["utilitarian"], EXAMPLE))
     return [
         *found,
@@ -70,7 +70,7 @@ def thresholds(config: Config) -> list[Claim]:
     worst, finite = 0.0, 0.0
     for rule in RULES.values():
         for utilities in rng.uniform(size=(config.num_groups // 5, config.num_people, config.num_arms)):
-            ours, all_profiles = apprenticeship.threshold(rule, utilities), brute_threshold(rule, utilities)
+            ours, all_profiles = collegiality.threshold(rule, utilities), brute_threshold(rule, utilities)
             if np.isfinite(all_profiles):
                 finite += 1
             worst = max(worst, 0.0 if ours == all_profiles else abs(ours - all_profiles))
@@ -90,7 +90,7 @@ def brute_threshold(rule: Rule, utilities: Float[np.ndarray, "P K"]) -> float:
         for person in range(people):
             honest = list(profile)
             honest[person] = int(utilities[person].argmax())
-            served = [int(apprenticeship.served(rule, np.array(pulls), arms)) for pulls in (profile, honest)]
+            served = [int(collegiality.served(rule, np.array(pulls), arms)) for pulls in (profile, honest)]
             gain = utilities[person, served[0]] - utilities[person, served[1]]
             if gain > social_choice.TIE:
                 cost = utilities[person, honest[person]] - utilities[person, profile[person]]
@@ -165,7 +165,7 @@ def draw(figure: Any) -> None:
     left.legend(frameon=False)
     ratios = np.geomspace(0.01, 10, 60)
     for people in (2, 3, 5):
-        limits = [apprenticeship.threshold(RULES["utilitarian"], one) for one in rng.uniform(size=(200, people, 3))]
+        limits = [collegiality.threshold(RULES["utilitarian"], one) for one in rng.uniform(size=(200, people, 3))]
         right.semilogx(ratios, [(np.array(limits) >= ratio).mean() for ratio in ratios], label=f"{people} people")
     right.set(
         xlabel="T2 / T1, what the machine's part counts",

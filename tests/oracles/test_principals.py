@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tacit.games import several_principals
-from tacit.planning import apprenticeship, social_choice
+from tacit.planning import collegiality, social_choice
 from tacit.planning.social_choice import RULES
 from tacit.studies import principals
 
@@ -16,7 +16,7 @@ def test_the_threshold_is_where_honesty_stops_to_be_dominant(name: str) -> None:
     rng, rule = np.random.default_rng(), RULES[name]
     found = 0
     for utilities in rng.uniform(size=(12, 3, 3)):
-        limit = apprenticeship.threshold(rule, utilities)
+        limit = collegiality.threshold(rule, utilities)
         assert limit == principals.brute_threshold(rule, utilities)
         honest = utilities.argmax(1)
         for ratio in (0.99 * limit, 1.01 * limit) if np.isfinite(limit) else (1.0, 1e6):
@@ -25,7 +25,7 @@ def test_the_threshold_is_where_honesty_stops_to_be_dominant(name: str) -> None:
                 for person, arm in itertools.product(range(3), range(3)):
                     truthful, other = np.array(profile), np.array(profile)
                     truthful[person], other[person] = honest[person], arm
-                    earned = [apprenticeship.payoffs(rule, utilities, one, ratio)[person] for one in (truthful, other)]
+                    earned = [collegiality.payoffs(rule, utilities, one, ratio)[person] for one in (truthful, other)]
                     regrets.append(earned[1] - earned[0])
             dominant = max(regrets) <= 1e-12
             assert dominant == (ratio <= limit)
@@ -39,15 +39,15 @@ def test_equilibria_by_definition() -> None:
         ratio = rng.uniform(0.1, 5.0)
         stable = []
         for profile in itertools.product(range(3), repeat=3):
-            earned = apprenticeship.payoffs(rule, utilities, np.array(profile), ratio)
+            earned = collegiality.payoffs(rule, utilities, np.array(profile), ratio)
             swaps = [
-                apprenticeship.payoffs(rule, utilities, np.array([*profile[:i], arm, *profile[i + 1 :]]), ratio)[i]
+                collegiality.payoffs(rule, utilities, np.array([*profile[:i], arm, *profile[i + 1 :]]), ratio)[i]
                 - earned[i]
                 for i, arm in itertools.product(range(3), range(3))
             ]
             if max(swaps) <= 1e-12:
                 stable.append(profile)
-        assert [tuple(one) for one in apprenticeship.equilibria(rule, utilities, ratio)] == stable
+        assert [tuple(one) for one in collegiality.equilibria(rule, utilities, ratio)] == stable
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -103,7 +103,7 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match=r"utilities\[1, 0\] is 2"):
         social_choice.misreport(RULES["nash"], np.array([[0.5, 1.0], [2.0, 0.0]]), 0)
     with pytest.raises(ValueError, match="fewer people or arms"):
-        apprenticeship.equilibria(RULES["nash"], np.ones((20, 5)), 1.0)
+        collegiality.equilibria(RULES["nash"], np.ones((20, 5)), 1.0)
     with pytest.raises(ValueError, match="0 rounds to show"):
         several_principals.make(num_shown=0)
 
