@@ -180,6 +180,48 @@ class Replay:
 
 
 @dataclass(frozen=True)
+class Solve:
+    """Find what a POMDP in a file of Cassandra's format is worth from its start: a number where quick, else bounds.
+
+    Costs count as negative rewards, so a file with `values: cost` has a value below zero. Ctrl-C prints the bounds
+    found so far.
+
+    Example: tacit solve tiger.pomdp --horizon 10 --json
+    """
+
+    file: Positional[Path]
+    """The problem."""
+    horizon: Annotated[int | None, arg(metavar="INT")] = None
+    """How many turns; if not given it goes on for ever, and the file's discount must be below 1."""
+    seconds: float = 30.0
+    """How long bounds may be improved."""
+    gap: float = 1e-6
+    """How close the bounds need to be."""
+    json: Json = False
+
+    def run(self) -> int:
+        """Solve it and print the value."""
+        from tacit.app import solve
+
+        if self.horizon is not None and self.horizon < 1:
+            raise UsageError(f"--horizon {self.horizon} leaves nothing to do; give at least 1.")
+        if not 0 < self.seconds <= 1e9:
+            raise UsageError(f"--seconds {self.seconds:g} is no time to spend; give a number above 0.")
+        if not self.gap >= 0:
+            raise UsageError(f"--gap {self.gap:g} is no distance; give a number from 0 on.")
+        pomdp, answer = solve.run(self.file, self.horizon, self.seconds, self.gap)
+        if self.json:
+            return print_json(answer.json())
+        states, actions = pomdp.rewards.shape
+        sizes = f"{states} states, {actions} actions, {len(pomdp.observation_names)} observations"
+        between = f"from {answer.lower:.10g} to {answer.upper:.10g}"
+        value = f"{answer.lower:.10g}" if answer.lower == answer.upper else between
+        print(f"{self.file}: {sizes}, discount {pomdp.discount:g}")
+        print(f"value of the start: {value} ({answer.seconds:.2f} s)")
+        return 0
+
+
+@dataclass(frozen=True)
 class Study:
     """Run a published table or figure and check what it claims; the exit status is 1 if a claim fails.
 
@@ -290,6 +332,7 @@ Command = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Replay, subcommand("replay")]
     | Annotated[Data, subcommand("data")]
+    | Annotated[Solve, subcommand("solve")]
     | Annotated[Study, subcommand("study")]
     | Annotated[Bench, subcommand("bench")]
 )
