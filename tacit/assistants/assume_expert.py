@@ -64,5 +64,5 @@ def make(game: Game, human: Human, epsilon: float = 0.1) -> AssumeExpert:
     del human
     game = bandit(game, "An assistant that assumes an expert")
     if not 0.0 < epsilon < 1.0:
-        raise ValueError(f"epsilon is {epsilon}; an expert who errs now and then has one between 0 and 1.")
+        raise ValueError(f"Epsilon is {epsilon}; an expert who errs now and then has one between 0 and 1.")
     return AssumeExpert(game.num_arms, epsilon_optimal.make(game, epsilon))

@@ -29,5 +29,5 @@ def make(game: Game, epsilon: float = 0.1) -> EpsilonGreedy:
     """The learner of a bandit. With `epsilon` 0 it is the greedy one."""
     arms = bandit(game, "An epsilon-greedy learner").num_arms
     if not 0.0 <= epsilon <= 1.0:
-        raise ValueError(f"epsilon is {epsilon}; a probability lies between 0 and 1.")
+        raise ValueError(f"Epsilon is {epsilon}; a probability lies between 0 and 1.")
     return EpsilonGreedy(arms, jnp.asarray(epsilon, jnp.float32))

@@ -34,5 +34,5 @@ def make(game: Game, epsilon: float = 0.1) -> EpsilonOptimal:
     """The expert of a bandit. With `epsilon` 0 they never err."""
     arms = bandit(game, "An epsilon-optimal person").num_arms
     if not 0.0 <= epsilon <= 1.0:
-        raise ValueError(f"epsilon is {epsilon}; a probability lies between 0 and 1.")
+        raise ValueError(f"Epsilon is {epsilon}; a probability lies between 0 and 1.")
     return EpsilonOptimal(arms, jnp.asarray(epsilon, jnp.float32))

@@ -212,14 +212,14 @@ def _two_arms() -> list[Claim]:
 
 
 def _filtered(game: Bandit, alone: dict[str, Mean], config: Config) -> list[Claim]:
-    """The filter over lives helps whoever learns."""
-    helped = filtered_rewards(game, config)
-    index, staying = alone["index"], helped["win-stay-lose-shift"]
-    allowed = 3 * math.hypot(index.error, staying.error)
-    found = [near("filtered_less_index@win-stay-lose-shift", staying.value - index.value, 0.0, allowed, INFER)]
-    for name in config.filtered:
-        if name != "index":  # who already asks for the right arm cannot be helped
-            found.append(_more(f"filtered_is_helped@{name}", helped[name], alone[name], INFER))
+    """The filter over lives helps whoever learns, and makes the best team with those who tell all they feel."""
+    found, index = [], alone["index"]
+    for name, helped in filtered_rewards(game, config).items():
+        if name != "index":  # who already asks for the best arm to try cannot be helped
+            found.append(_more(f"filtered_is_helped@{name}", helped, alone[name], INFER))
+        if name in ("index", "win-stay-lose-shift"):
+            allowed = 3 * math.hypot(index.error, helped.error)
+            found.append(near(f"filtered_less_index@{name}", helped.value - index.value, 0.0, allowed, INFER))
     return found
 
 
