@@ -34,7 +34,9 @@ BOUND = "the assistant may pass, and one mind may do as any team does"
 BY_HAND = "the closed form for this guest"
 PLAYED = "the exact value; 3 standard errors"
 NOTHING = "who knows and says what is best, or explores as well as one can, is best obeyed"
-EXPERT = "Chan et al. 2019: assuming an expert hurts a learner (29.1 < 33.2 on four arms)"
+EXPERT = "Chan et al. 2019: assuming an expert hurts a learner (29.1 < 33.2 on four arms); here by exact values"
+LEARNER = "found here, exactly: the opposite mistake hurts as well"
+UNSURE = "found here, exactly: a plan for who may be either is better than obeying, whoever comes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,12 +166,12 @@ def mistaken(config: Config) -> list[Claim]:
     unsure = policy_graph.solve(discovery.reduce_learning(game.arrays, either), game.horizon)
     obeyed = obeying(game, learner), obeying(game, expert)
     claims = [
-        ("learner_taken_for_expert_loses_to_obeying", obeyed[0] - under(game, for_expert, learner)),
-        ("expert_taken_for_learner_loses_to_obeying", obeyed[1] - under(game, for_learner, expert)),
-        ("unsure_beats_obeying_a_learner", under(game, unsure, learner) - obeyed[0]),
-        ("unsure_beats_obeying_an_expert", under(game, unsure, expert) - obeyed[1]),
+        ("learner_taken_for_expert_loses_to_obeying", obeyed[0] - under(game, for_expert, learner), EXPERT),
+        ("expert_taken_for_learner_loses_to_obeying", obeyed[1] - under(game, for_learner, expert), LEARNER),
+        ("unsure_beats_obeying_a_learner", under(game, unsure, learner) - obeyed[0], UNSURE),
+        ("unsure_beats_obeying_an_expert", under(game, unsure, expert) - obeyed[1], UNSURE),
     ]
-    return [at_least(name, measured, 1e-3, EXPERT) for name, measured in claims]
+    return [at_least(name, measured, 1e-3, source) for name, measured, source in claims]
 
 
 def played(config: Config) -> list[Claim]:
