@@ -76,7 +76,7 @@ def test_tiger_for_ever(tmp_path, capsys):
     ids=["maze", "rocks 4 4", "rocks 5 5"],
 )
 def test_published_values_lie_between_the_bounds(problem, least, most):
-    """18.0 and 19.2 are reported for HSVI2 (Smith and Simmons 2005); the maze's 1.90 is inside what PBVI gains, 1.7 to 2.1."""
+    """18.0 and 19.2 are reported for HSVI2 (Smith and Simmons 2005); PBVI gains 1.7 to 2.1 in the maze."""
     answer = solve.solve(problem, None, 2.0, 0.01)
     assert answer.lower <= most
     assert answer.upper >= least
