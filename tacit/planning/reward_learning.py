@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from tacit.arrays import GameArrays, Numbers, check_clock, distributions, game_arrays, numbers
-from tacit.planning import assistance, reachable
+from tacit.planning import assistance, best_response, reachable
 
 MAX_NODES = 200_000
 """The largest number of answer counts that the direct solution looks at."""
@@ -166,16 +166,17 @@ def communicative(problem: RewardLearning) -> tuple[GameArrays, Float[np.ndarray
 
 
 def two_phase(
-    arrays: GameArrays, human: Float[np.ndarray, "N S H"], questions: Sequence[int]
-) -> tuple[GameArrays, Float[np.ndarray, "N 2*S H"]]:
+    arrays: GameArrays, human: Numbers, questions: Sequence[int]
+) -> tuple[GameArrays, Float[np.ndarray, "N S H"]]:
     """An assistance problem in which asking ends with the first action: the game and the human's policy in it.
 
     `questions` are those of the assistant's actions that ask. State s of the result is s while talking and S + s
     afterwards, when asking is not legal. The assistant may pass (action 0) and go on talking.
     """
     ask = _asking(arrays, questions)
+    human = numbers("human", human, 3, arrays.rewards.shape[:3])
     states, humans, assistants = arrays.transitions.shape[:3]
-    ends = arrays.legal_assistant & ~ask
+    ends = arrays.legal_assistant & ~ask & ~arrays.terminal[:, None]
     ends[:, 0] = False
     later = np.where(ends[:, None, :, None], arrays.transitions, 0.0)
     transitions = np.zeros((2 * states, humans, assistants, 2 * states))
@@ -202,13 +203,14 @@ def never_asking(arrays: GameArrays, questions: Sequence[int]) -> GameArrays:
     return dataclasses.replace(arrays, legal_assistant=arrays.legal_assistant & ~_asking(arrays, questions))
 
 
-def value(arrays: GameArrays, human: Float[np.ndarray, "N S H"]) -> float:
-    """The most that an assistant can expect beside this human, from what it sees before the first turn on."""
+def value(arrays: GameArrays, human: Numbers) -> float:
+    """The most that an assistant can expect beside this human, from what it sees before the first turn on.
+
+    Without a horizon both players must see the state, and the value is within 1e-9.
+    """
+    human = numbers("human", human, 3, arrays.rewards.shape[:3])
     if arrays.horizon is None:
-        raise ValueError(
-            "The game has no horizon; give it one with dataclasses.replace(arrays, horizon=...), or bound the value "
-            "for ever of assistance.reduce(arrays, human) with planning.point_based."
-        )
+        return best_response.best_assistant(arrays, human).value
     pomdp = assistance.reduce(arrays, human)
     hidden = (pomdp.initial.reshape(len(arrays.prior), len(arrays.initial), -1), arrays.sees[1])
     total = 0.0
@@ -226,7 +228,7 @@ class Worth(NamedTuple):
     never_asking: float
 
 
-def compare(arrays: GameArrays, human: Float[np.ndarray, "N S H"], questions: Sequence[int]) -> Worth:
+def compare(arrays: GameArrays, human: Numbers, questions: Sequence[int]) -> Worth:
     """The three values; `questions` are those of the assistant's actions that ask. None is above the one before it."""
     return Worth(
         value(arrays, human),
@@ -235,7 +237,7 @@ def compare(arrays: GameArrays, human: Float[np.ndarray, "N S H"], questions: Se
     )
 
 
-def value_of_asking(arrays: GameArrays, human: Float[np.ndarray, "N S H"], questions: Sequence[int]) -> float:
+def value_of_asking(arrays: GameArrays, human: Numbers, questions: Sequence[int]) -> float:
     """How much more the assistant can expect than without its questions; never negative."""
     return value(arrays, human) - value(never_asking(arrays, questions), human)
 

@@ -53,14 +53,16 @@ def expectimax(arrays: GameArrays, human: np.ndarray, questions=(), never=False,
 
 
 def draw_game(rng: np.random.Generator) -> tuple[GameArrays, np.ndarray]:
-    """Two tastes, four states of which the assistant may confuse some, three actions each, not all of them legal."""
+    """Two tastes, four states, one of them the end and some alike to the assistant, three actions, not all legal."""
     looks = rng.integers(3, size=4)
     legal_human, legal_assistant = rng.random((4, 3)) < 0.8, (rng.random((3, 3)) < 0.8)[looks]
     legal_human[:, 0] = legal_assistant[:, 0] = True
     transitions = rng.dirichlet(np.full(4, 0.3), (4, 3, 3)) * (rng.random((4, 3, 3, 4)) < 0.7) + 1e-3 * np.eye(4)[0]
+    rewards = rng.normal(size=(2, 4, 3, 3))
+    transitions[3], rewards[:, 3] = np.eye(4)[3], 0.0
     arrays = game_arrays(
         transitions / transitions.sum(-1, keepdims=True),
-        rng.normal(size=(2, 4, 3, 3)),
+        rewards,
         rng.dirichlet(np.ones(2)),
         rng.dirichlet(np.ones(4)),
         horizon=3,
@@ -68,6 +70,7 @@ def draw_game(rng: np.random.Generator) -> tuple[GameArrays, np.ndarray]:
         sees=[np.arange(4), looks],
         legal_human=legal_human,
         legal_assistant=legal_assistant,
+        terminal=[False, False, False, True],
     )
     return arrays, rng.dirichlet(np.full(3, 0.5), (2, 4))
 
@@ -97,6 +100,22 @@ def test_what_is_seen_first_counts() -> None:
     assert reward_learning.value(arrays, human) == pytest.approx(1.0)
     blind = dataclasses.replace(arrays, sees=np.array([[0, 1, 2], [0, 0, 2]]))
     assert reward_learning.value(blind, human) == pytest.approx(0.5)
+
+
+def test_values_for_ever() -> None:
+    """Without a horizon, as good as with one after which next to nothing is left."""
+    rng = np.random.default_rng()
+    for cost in rng.uniform(0.0, 0.5, 2):
+        arrays = kitchen.make(0.5, query_cost=cost).arrays
+        human = answering.policy(arrays)
+        for game in (arrays, reward_learning.never_asking(arrays, kitchen.QUESTIONS)):
+            endless = dataclasses.replace(game, horizon=None)
+            long = dataclasses.replace(game, horizon=24)
+            gap = reward_learning.value(endless, human) - reward_learning.value(long, human)
+            assert abs(gap) <= 4 * 0.5**12 + 1e-9
+    free = dataclasses.replace(kitchen.make(0.5, query_cost=0.0).arrays, horizon=None)
+    gain = reward_learning.value_of_asking(free, answering.policy(free), kitchen.QUESTIONS)
+    assert gain == pytest.approx(0.2 * 0.5 * 0.5, abs=1e-9)  # a wormy apple is left alone where nobody can be asked
 
 
 def test_the_worm_at_any_price() -> None:
@@ -275,8 +294,8 @@ def test_bad_input_is_named() -> None:
         reward_learning.compare(arrays, human, [5, 6])
     with pytest.raises(ValueError, match=r"questions\[0\] is 0"):
         reward_learning.value_of_asking(arrays, human, [0])
-    with pytest.raises(ValueError, match="has no horizon"):
-        reward_learning.value(dataclasses.replace(arrays, horizon=None), human)
+    with pytest.raises(ValueError, match="human has shape"):
+        reward_learning.value(arrays, human[:1])
     with pytest.raises(ValueError, match="The feedback time is -1"):
         meal_choice.make(-1)
     with pytest.raises(ValueError, match="The discount is -1"):

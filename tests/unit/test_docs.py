@@ -1,13 +1,23 @@
 """Do the examples on the theory pages run, and print what the page says that they print?"""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import pytest
 
 PAGES = sorted((Path(__file__).parents[2] / "docs" / "theory").glob("*.md"))
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
 """A block of Python, and the block of text right after it, if there is one: what the former prints."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compile_quickly() -> Iterator[None]:
+    """Little is computed here and much compiled."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def test_there_are_pages() -> None:
