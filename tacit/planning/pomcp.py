@@ -68,8 +68,9 @@ class Walk(NamedTuple):
 
     turn: Int[Array, ""]
     state: State
-    node: Int[Array, " B"]
     over: Bool[Array, " B"]
+    throws: Key[Array, " B"]
+    node: Int[Array, " B"]
     leaf: Int[Array, " B"]
     edge: Int[Array, " B"]
     nodes: Int[Array, "T B"]
@@ -85,15 +86,14 @@ def even(state: State, legal: Bool[Array, " A"], key: Key[Array, ""]) -> Int[Arr
     return jnp.sum(rank <= chosen).astype(jnp.int32)
 
 
-def depth(simulator: Simulator, epsilon: float) -> int:
-    """Turns of a simulation: the horizon, or fewer where γᵗ < ε before."""
+def depth(horizon: int | None, discount: float, epsilon: float) -> int:
+    """Turns of a simulation: the horizon, or fewer where γᵗ < ε before. Without a horizon the discount is below 1."""
     if not 0.0 < epsilon < 1.0:
         raise ValueError(f"epsilon is {epsilon}; it must be above 0 and below 1.")
-    if simulator.discount >= 1.0:
-        return simulator.horizon
-    if simulator.discount <= 0.0:
-        return 1
-    return min(simulator.horizon, math.floor(math.log(epsilon) / math.log(simulator.discount)) + 1)
+    if not 0.0 < discount < 1.0:
+        return (horizon or 1) if discount else 1
+    faint = math.floor(math.log(epsilon) / math.log(discount)) + 1
+    return faint if horizon is None else min(horizon, faint)
 
 
 @eqx.filter_jit
@@ -110,86 +110,28 @@ def search(
     No simulation looks more than `turns` ahead, where it is given. The same key gives the same search, whatever runs
     beside it.
     """
-    batch, actions, length = keys.shape[0], simulator.num_actions, depth(simulator, config.epsilon)
-    _check(simulator, config, batch)
+    batch, actions = keys.shape[0], simulator.num_actions
+    length = depth(simulator.horizon, simulator.discount, config.epsilon)
     num_nodes, width = config.num_simulations + 1, actions * simulator.num_observations
+    check_size(batch, config.num_simulations, config.exploration, 2 * actions + width)
     end = jnp.asarray(length, jnp.int32) if turns is None else jnp.minimum(turns, length).astype(jnp.int32)
     lanes, dice = jnp.arange(batch), jax.vmap(quick)(keys)
     size = jax.tree.leaves(particles)[0].shape[1]
-    step, legal = jax.vmap(simulator.step), jax.vmap(simulator.legal)
-
-    def throw(keys: Key[Array, " B"], turn: Int[Array, ""]) -> tuple[Key[Array, " B"], Key[Array, " B"]]:
-        pairs = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, turn), 2))(keys)
-        return pairs[:, 0], pairs[:, 1]
 
     def simulate(number: Int[Array, ""], tree: Tree) -> Tree:
         throws = jax.vmap(lambda key: jax.random.fold_in(key, number))(dice)
         drawn = jax.vmap(lambda key: jax.random.randint(key, (), 0, size))(throws)
-        walk = Walk(
-            jnp.zeros((), jnp.int32),
-            jax.tree.map(lambda leaf: leaf[lanes, drawn], particles),
-            jnp.zeros(batch, jnp.int32),
-            jnp.zeros(batch, bool),
-            jnp.full(batch, -1, jnp.int32),
-            jnp.zeros(batch, jnp.int32),
-            jnp.full((length, batch), -1, jnp.int32),
-            jnp.zeros((length, batch), jnp.int32),
-            jnp.zeros((length, batch)),
+        walk = jax.lax.while_loop(
+            lambda walk: jnp.any(walk.node >= 0) & (walk.turn < end),
+            lambda walk: _descend(simulator, config, rollout, tree, walk),
+            _begin(jax.tree.map(lambda leaf: leaf[lanes, drawn], particles), throws, length),
         )
-
-        def descend(walk: Walk) -> Walk:
-            within, node = walk.node >= 0, jnp.maximum(walk.node, 0)
-            chance, fate = throw(throws, walk.turn + 1)
-            allowed = legal(walk.state)
-            bounds = _bounds(tree.counts[lanes, node], config.exploration)
-            best = jnp.argmax(jnp.where(allowed, bounds, -jnp.inf), axis=1).astype(jnp.int32)
-            action = jnp.where(within, best, jax.vmap(rollout)(walk.state, allowed, chance))
-            state, reward, over = step(walk.state, action, fate)
-            edge = action * simulator.num_observations + jax.vmap(simulator.observe)(state)
-            over = walk.over | over
-            child = tree.children[lanes, node, edge]
-            leaves = within & (child == 0) & ~over
-            return Walk(
-                walk.turn + 1,
-                state,
-                jnp.where(within & (child > 0) & ~over, child, -1),
-                over,
-                jnp.where(leaves, node, walk.leaf),
-                jnp.where(leaves, edge, walk.edge),
-                walk.nodes.at[walk.turn].set(walk.node),
-                walk.actions.at[walk.turn].set(action),
-                walk.rewards.at[walk.turn].set(jnp.where(walk.over, 0.0, reward)),
-            )
-
-        def play_on(carry: tuple) -> tuple:
-            turn, state, over, total, weight = carry
-            chance, fate = throw(throws, turn + 1)
-            action = jax.vmap(rollout)(state, legal(state), chance)
-            state, reward, ends = step(state, action, fate)
-            return turn + 1, state, over | ends, total + jnp.where(over, 0.0, weight * reward), weight * gamma
-
-        def credit(carry: tuple) -> tuple:
-            turn, total, counts = carry
-            total = walk.rewards[turn] + gamma * total
-            node, action = walk.nodes[turn], walk.actions[turn]
-            row = counts[lanes, jnp.maximum(node, 0)]
-            one = jax.nn.one_hot(action, actions)
-            row = row + jnp.concatenate([one, one * total[:, None]], axis=1)
-            place = jnp.where(node < 0, num_nodes, node)
-            return turn - 1, total, counts.at[lanes, place].set(row, mode="drop", unique_indices=True)
-
-        gamma = jnp.float32(simulator.discount)
-        walk = jax.lax.while_loop(lambda walk: jnp.any(walk.node >= 0) & (walk.turn < end), descend, walk)
-        start = (walk.turn, walk.state, walk.over, jnp.zeros(batch), jnp.ones(()))
-        *_, total, _ = jax.lax.while_loop(lambda carry: (carry[0] < end) & ~jnp.all(carry[2]), play_on, start)
-        *_, counts = jax.lax.while_loop(lambda carry: carry[0] >= 0, credit, (walk.turn - 1, total, tree.counts))
-        place = jnp.where(walk.leaf < 0, num_nodes, walk.leaf)
-        children = tree.children.at[lanes, place, walk.edge].set(number + 1, mode="drop", unique_indices=True)
-        return Tree(counts, children)
+        total = _play_on(simulator, rollout, walk, end)
+        return _credit(simulator.discount, tree, walk, total, number + 1)
 
     empty = Tree(jnp.zeros((batch, num_nodes, 2 * actions)), jnp.zeros((batch, num_nodes, width), jnp.int32))
     tree = jax.lax.fori_loop(0, config.num_simulations, simulate, empty)
-    return _found(tree.counts[:, 0])
+    return results(tree.counts[:, 0])
 
 
 def side_by_side(
@@ -216,10 +158,76 @@ def together(found: Search) -> Search:
     """One answer of many searches of the same belief: their simulations taken together."""
     visits = found.visits.sum(0, keepdims=True)
     returns = jnp.where(found.visits > 0, found.values * found.visits.astype(jnp.float32), 0.0)
-    return _found(jnp.concatenate([visits.astype(jnp.float32), returns.sum(0, keepdims=True)], axis=1))
+    return results(jnp.concatenate([visits.astype(jnp.float32), returns.sum(0, keepdims=True)], axis=1))
 
 
-def _bounds(counts: Float[Array, "B 2*A"], exploration: float) -> Float[Array, "B A"]:
+def _begin(state: State, throws: Key[Array, " B"], length: int) -> Walk:
+    """A walk at the root."""
+    zero, path = jnp.zeros(len(throws), jnp.int32), jnp.zeros((length, len(throws)), jnp.int32)
+    over = jnp.zeros(len(throws), bool)
+    return Walk(zero[0], state, over, throws, zero, zero - 1, zero, path - 1, path, path.astype(float))
+
+
+def _keys(throws: Key[Array, " B"], turn: Int[Array, ""]) -> tuple[Key[Array, " B"], Key[Array, " B"]]:
+    """Of each search, this turn's key for choosing and its key for the world."""
+    pairs = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, turn + 1), 2))(throws)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _descend(simulator: Simulator, config: Config, rollout: Rollout, tree: Tree, walk: Walk) -> Walk:
+    """One turn of every search, of which one at least is still in its tree."""
+    within, node, lanes = walk.node >= 0, jnp.maximum(walk.node, 0), jnp.arange(len(walk.node))
+    chance, fate = _keys(walk.throws, walk.turn)
+    legal = jax.vmap(simulator.legal)(walk.state)
+    scores = bounds(tree.counts[lanes, node], config.exploration)
+    best = jnp.argmax(jnp.where(legal, scores, -jnp.inf), axis=1).astype(jnp.int32)
+    action = jnp.where(within, best, jax.vmap(rollout)(walk.state, legal, chance))
+    state, reward, ends = jax.vmap(simulator.step)(walk.state, action, fate)
+    edge = action * simulator.num_observations + jax.vmap(simulator.observe)(state)
+    over = walk.over | ends
+    child = tree.children[lanes, node, edge]
+    leaves = within & (child == 0) & ~over
+    return walk._replace(
+        turn=walk.turn + 1,
+        state=state,
+        over=over,
+        node=jnp.where(within & (child > 0) & ~over, child, -1),
+        leaf=jnp.where(leaves, node, walk.leaf),
+        edge=jnp.where(leaves, edge, walk.edge),
+        nodes=walk.nodes.at[walk.turn].set(walk.node),
+        actions=walk.actions.at[walk.turn].set(action),
+        rewards=walk.rewards.at[walk.turn].set(jnp.where(walk.over, 0.0, reward)),
+    )
+
+
+def _play_on(simulator: Simulator, rollout: Rollout, walk: Walk, end: Int[Array, ""]) -> Float[Array, " B"]:
+    """Returns of playing on to the end, all searches having left their trees."""
+
+    def turn(carry: tuple) -> tuple:
+        turn, state, over, total, weight = carry
+        chance, fate = _keys(walk.throws, turn)
+        action = jax.vmap(rollout)(state, jax.vmap(simulator.legal)(state), chance)
+        state, reward, ends = jax.vmap(simulator.step)(state, action, fate)
+        total = total + jnp.where(over, 0.0, weight * reward)
+        return turn + 1, state, over | ends, total, weight * simulator.discount
+
+    start = (walk.turn, walk.state, walk.over, jnp.zeros(len(walk.node)), jnp.ones(()))
+    return jax.lax.while_loop(lambda carry: (carry[0] < end) & ~jnp.all(carry[2]), turn, start)[3]
+
+
+def _credit(discount: float, tree: Tree, walk: Walk, total: Float[Array, " B"], child: Int[Array, ""]) -> Tree:
+    """Each choice in the tree has one visit more and what followed it; each tree has one node more."""
+
+    def turn(carry: tuple) -> tuple:
+        turn, total, counts = carry
+        total = walk.rewards[turn] + discount * total
+        return turn - 1, total, credited(counts, walk.nodes[turn], walk.actions[turn], total)
+
+    *_, counts = jax.lax.while_loop(lambda carry: carry[0] >= 0, turn, (walk.turn - 1, total, tree.counts))
+    return Tree(counts, grown(tree.children, walk.leaf, walk.edge, child))
+
+
+def bounds(counts: Float[Array, "B 2*A"], exploration: float) -> Float[Array, "B A"]:
     """The upper confidence bounds; infinite for what was never tried."""
     visits, totals = jnp.split(counts, 2, axis=1)
     tried = jnp.maximum(visits, 1.0)
@@ -227,7 +235,26 @@ def _bounds(counts: Float[Array, "B 2*A"], exploration: float) -> Float[Array, "
     return jnp.where(visits > 0, totals / tried + exploration * jnp.sqrt(log_total / tried), jnp.inf)
 
 
-def _found(counts: Float[Array, "B 2*A"]) -> Search:
+def credited(
+    counts: Float[Array, "B K 2*A"], place: Int[Array, " B"], action: Int[Array, " B"], total: Float[Array, " B"]
+) -> Float[Array, "B K 2*A"]:
+    """The counts with one more visit and its return in each tree, where `place` is not -1."""
+    lanes, outside = jnp.arange(place.shape[0]), counts.shape[1]
+    one = jax.nn.one_hot(action, counts.shape[2] // 2)
+    row = counts[lanes, jnp.maximum(place, 0)] + jnp.concatenate([one, one * total[:, None]], axis=1)
+    return counts.at[lanes, jnp.where(place < 0, outside, place)].set(row, mode="drop", unique_indices=True)
+
+
+def grown(
+    children: Int[Array, "B K E"], leaf: Int[Array, " B"], edge: Int[Array, " B"], child: Int[Array, ""]
+) -> Int[Array, "B K E"]:
+    """The tables with one more node in each tree, below an edge of `leaf`, where that is not -1."""
+    lanes, outside = jnp.arange(leaf.shape[0]), children.shape[1]
+    place = jnp.where(leaf < 0, outside, leaf)
+    return children.at[lanes, place, edge].set(child, mode="drop", unique_indices=True)
+
+
+def results(counts: Float[Array, "B 2*A"]) -> Search:
     """What the counts at the roots say."""
     visits, totals = jnp.split(counts, 2, axis=1)
     values = jnp.where(visits > 0, totals / jnp.maximum(visits, 1.0), -jnp.inf)
@@ -241,17 +268,15 @@ def _shares(batch: int) -> list[slice]:
     return [slice(first, last) for first, last in itertools.pairwise(edges)]
 
 
-def _check(simulator: Simulator, config: Config, batch: int) -> None:
-    """Refuse what cannot be searched, before memory runs out."""
-    if config.num_simulations < 1:
-        raise ValueError(f"num_simulations is {config.num_simulations}; a search makes at least one.")
-    if config.exploration < 0:
-        raise ValueError(f"exploration is {config.exploration}; it cannot be negative.")
-    width = simulator.num_actions * (2 + simulator.num_observations)
-    size = 4.0 * batch * (config.num_simulations + 1) * width
+def check_size(batch: int, num_simulations: int, exploration: float, width: int) -> None:
+    """Refuse what cannot be searched, before memory runs out: `width` numbers are kept for each node."""
+    if num_simulations < 1:
+        raise ValueError(f"num_simulations is {num_simulations}; a search makes at least one.")
+    if not exploration >= 0.0:
+        raise ValueError(f"exploration is {exploration}; it must be at least 0.")
+    size = 4.0 * batch * (num_simulations + 1) * width
     if size > MAX_BYTES:
         raise ValueError(
-            f"{batch} trees of {config.num_simulations} simulations with {simulator.num_actions} actions and "
-            f"{simulator.num_observations} observations take {size:.2g} bytes, more than {MAX_BYTES:.2g}; search fewer "
-            "beliefs at once, or make fewer simulations."
+            f"{batch} trees of {num_simulations} simulations with {width} numbers at each node take {size:.2g} bytes, "
+            f"more than {MAX_BYTES:.2g}; search fewer beliefs at once, or make fewer simulations."
         )

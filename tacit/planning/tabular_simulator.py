@@ -89,15 +89,15 @@ class TabularSimulator(Simulator):
     def init(self, key: Key[Array, ""]) -> State:
         """Draw the first state."""
         zero = jnp.zeros((), jnp.int32)
-        return State(pick(self.start, zero, zero, jax.random.uniform(key)), zero, zero)
+        return State(draw(self.start, zero, zero, jax.random.uniform(key)), zero, zero)
 
     def step(
         self, state: State, action: Int[Array, ""], key: Key[Array, ""]
     ) -> tuple[State, Float[Array, ""], Bool[Array, ""]]:
         """Draw the next state and what is seen; the reward is the expected one."""
         move, sight = jax.random.uniform(key, (2,))
-        number = pick(self.moves, action, state.number, move)
-        seen = pick(self.sights, action, number, sight)
+        number = draw(self.moves, action, state.number, move)
+        seen = draw(self.sights, action, number, sight)
         return State(number, action, seen), self.rewards[state.number, action], self.ends[number]
 
     def observe(self, state: State) -> Int[Array, ""]:
@@ -121,10 +121,15 @@ class TabularSimulator(Simulator):
 
 
 def pick(rows: Rows, action: Int[Array, ""], row: Int[Array, ""], chance: Float[Array, ""]) -> Int[Array, ""]:
-    """The place in a row that an even `chance` in [0, 1) falls on."""
+    """The entry of a row that an even `chance` in [0, 1) falls on; its place is `rows.places[action, row, entry]`."""
     if rows.places.shape[-1] == 1:
-        return rows.places[action, row, 0]
-    return rows.places[action, row, jnp.sum(chance >= rows.sums[action, row])]
+        return jnp.zeros((), jnp.int32)
+    return jnp.sum(chance >= rows.sums[action, row]).astype(jnp.int32)
+
+
+def draw(rows: Rows, action: Int[Array, ""], row: Int[Array, ""], chance: Float[Array, ""]) -> Int[Array, ""]:
+    """The place that an even `chance` in [0, 1) falls on."""
+    return rows.places[action, row, pick(rows, action, row, chance)]
 
 
 def rows(matrices: Sequence[sparse.csr_array], num_rows: int) -> Rows:
