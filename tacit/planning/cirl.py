@@ -30,6 +30,7 @@ from tacit.planning.generalised_bellman import (
     Keep,
     backup,
     best_answer,
+    check_maps,
     keep_all,
     keep_best_at,
     keep_different,
@@ -41,9 +42,6 @@ from tacit.planning.sweeps import Plans, check_sight, finite, for_ever, worth
 
 MAX_THETAS = 8
 """Up to here plans are kept for every restriction of the prior, of which there are 2^N - 1."""
-
-MAX_MAPS = 4096
-"""The most maps from theta to the human's action that a coordinator may choose among."""
 
 
 class Pair(NamedTuple):
@@ -98,14 +96,8 @@ def coordinator(arrays: GameArrays) -> Pomdp:
     `initial` is spread over several states, the POMDP is worth less than the game, whose players see where they start.
     Hadfield-Menell et al. 2016, theorem 1.
     """
-    thetas, states, humans, assistants = arrays.rewards.shape
-    if humans**thetas > MAX_MAPS:
-        about = thetas * math.log10(humans)
-        raise ValueError(
-            f"A coordinator would choose among {humans}^{thetas} maps from theta to the human's action (about "
-            f"10^{about:.0f}), times {assistants} actions of the assistant, more than {MAX_MAPS} maps; use "
-            "optimal_pair, whose generalised backup needs none, or POMCP."
-        )
+    thetas, states, humans, _ = arrays.rewards.shape
+    check_maps(humans, thetas)
     check_sight(arrays)
     maps = np.array(list(itertools.product(range(humans), repeat=thetas)))
     return with_choices(arrays, np.broadcast_to(np.eye(humans)[maps][:, :, None], (len(maps), thetas, states, humans)))

@@ -14,6 +14,7 @@ Axis letters: N thetas, S states, H the human's legal actions, K plans, B belief
 """
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -26,6 +27,9 @@ from tacit.planning.sweeps import Plans
 
 MAX_NUMBERS = 20_000_000
 """The most numbers that the candidates of one backup may hold."""
+
+MAX_MAPS = 1024
+"""The most maps from theta to the human's action that a coordinator may try."""
 
 
 class Joint(NamedTuple):
@@ -105,6 +109,7 @@ def noisy_answer(rationality: float) -> Join:
 def coordinated_answer(parts: Sequence[Float[np.ndarray, "_ N"]], between: Keep) -> Joint:
     """The coordinator's form: every map from theta to the human's action with every choice of continuations."""
     thetas = parts[0].shape[1]
+    check_maps(len(parts), thetas)
     values, whiches, human, formed = [], [], [], 0
     which = _products([len(part) for part in parts], thetas * len(parts))
     q = np.stack([part[which[:, h]] for h, part in enumerate(parts)], -1)
@@ -116,6 +121,16 @@ def coordinated_answer(parts: Sequence[Float[np.ndarray, "_ N"]], between: Keep)
         whiches.append(which[kept])
         human.append(np.broadcast_to(np.eye(len(parts))[list(answers)], (len(kept), thetas, len(parts))))
     return Joint(np.concatenate(values), np.concatenate(whiches), np.concatenate(human), formed)
+
+
+def check_maps(humans: int, thetas: int) -> None:
+    """Refuse a coordinator who would never be done."""
+    if humans**thetas > MAX_MAPS:
+        raise ValueError(
+            f"A coordinator would choose among {humans}^{thetas} maps from theta to the human's action (about 10^"
+            f"{thetas * math.log10(humans):.0f}), more than {MAX_MAPS}, with each action of the assistant; use "
+            "`cirl.optimal_pair`, whose generalised backup needs none, or POMCP."
+        )
 
 
 def _continuations(
