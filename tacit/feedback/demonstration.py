@@ -107,3 +107,17 @@ def _likelihood(
         return policy[jnp.arange(horizon), shown[:, 0], shown[:, 1]].sum()
 
     return jax.vmap(one)(hypotheses)
+
+
+def instructive(
+    counts: Float[Array, "K D"], theta: Float[Array, " D"], rationality: Rationality, effort: float
+) -> Int[Array, ""]:
+    """The trajectory to show someone who will infer theta from it and act on that: a best response to the learner.
+
+    argmax_ξ θ · φ(ξ) - effort · |φ_θ - φ(ξ)|², with φ_θ what the noisily rational collect on average: it gives up some
+    reward to be the typical trajectory of theta. With no effort it is the expert's own best way.
+    Hadfield-Menell et al. 2016, section 4.2.
+    """
+    earned = counts @ theta
+    typical = jax.nn.softmax(rationality * earned) @ counts
+    return jnp.argmax(earned - effort * jnp.square(typical[None] - counts).sum(-1)).astype(jnp.int32)
