@@ -13,7 +13,7 @@ from tacit.core import Assistant, Game, Human, Logits, Memory, Observation, Thet
 from tacit.games.bandit import Bandit
 from tacit.play import play
 
-BATCH = 10_000
+BATCH = 2_500
 """Episodes that are played at a time."""
 
 
