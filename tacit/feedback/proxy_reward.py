@@ -76,6 +76,7 @@ def exact_log_likelihood(
     return choice.log_likelihoods(question, hypotheses, rationality)[:, given]
 
 
+@jax.jit
 def sampled_log_likelihood(
     chosen: Float[Array, " D"],
     others: Float[Array, "M D"],
@@ -100,9 +101,8 @@ def draw_others(
     """Some of the proxies that were not given, all as likely and none twice; and how often each was to be drawn."""
     if not 1 <= num_drawn < num_proxies:
         raise ValueError(f"num_drawn is {num_drawn}; there are {num_proxies - 1} other proxies, of which at least 1.")
-    rest = jnp.delete(jnp.arange(num_proxies), given)
-    drawn = jax.random.choice(key, rest, (num_drawn,), replace=False)
-    return drawn, jnp.full(num_drawn, num_drawn / (num_proxies - 1))
+    others = jax.random.permutation(key, num_proxies - 1)[:num_drawn]
+    return jnp.where(others < given, others, others + 1), jnp.full(num_drawn, num_drawn / (num_proxies - 1))
 
 
 def maxent_log_likelihood(

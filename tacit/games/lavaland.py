@@ -208,8 +208,8 @@ def maps(
     proxy: Numbers,
     seen: Numbers,
     worst_lava: float,
-    shape: tuple[int, int] = (6, 6),
-    horizon: int = 12,
+    shape: tuple[int, int] = (5, 5),
+    horizon: int = 10,
 ) -> Iterator[Land]:
     """Draw lands whose tests have lava, with a detour that `prove` says is worth taking, for hypotheses as it takes.
 

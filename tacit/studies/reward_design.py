@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
+from scipy.special import rel_entr
 
 from tacit.beliefs.exact import believe
 from tacit.feedback import choice, proxy_reward
@@ -186,11 +187,12 @@ def approximations(land: Land, config: Config, rng: np.random.Generator) -> dict
     question = proxy_reward.make(world, rng.normal(size=(config.num_proxies[-1] + 1, 4)) * scale)
     theta, proxies = hypotheses[rng.integers(60)], len(question.counts)
     given = int(rng.choice(proxies, p=np.exp(choice.log_likelihood(question, theta, 1.0))))
-    shown, even = question.counts[given], believe(hypotheses, jnp.ones(60))
-    truth = even.update(proxy_reward.exact_log_likelihood(question, given, hypotheses, 1.0))
+    counts, even = np.asarray(question.counts), believe(hypotheses, jnp.ones(60))
+    shown = jnp.asarray(counts[given])
+    truth = np.asarray(even.update(proxy_reward.exact_log_likelihood(question, given, hypotheses, 1.0)).probabilities)
 
     def apart(told: Float[Array, " N"]) -> float:
-        return _apart(truth.probabilities, even.update(told).probabilities)
+        return float(rel_entr(truth, np.asarray(even.update(told).probabilities)).sum())
 
     rough = {
         "MaxEnt": apart(proxy_reward.maxent_log_likelihood(world, shown, hypotheses, 1.0)),
@@ -198,14 +200,9 @@ def approximations(land: Land, config: Config, rng: np.random.Generator) -> dict
     }
     for size in config.num_proxies:
         drawn, expected = proxy_reward.draw_others(proxies, given, size, jax.random.key(rng.integers(2**31)))
-        told = proxy_reward.sampled_log_likelihood(shown, question.counts[drawn], expected, hypotheses, 1.0)
+        told = proxy_reward.sampled_log_likelihood(shown, counts[np.asarray(drawn)], expected, hypotheses, 1.0)
         rough[_samples(size)] = apart(told)
     return rough
-
-
-def _apart(truth: Float[Array, " N"], guess: Float[Array, " N"]) -> float:
-    """KL(truth || guess) in nats."""
-    return float(jnp.sum(truth * jnp.log(truth / guess)))
 
 
 def walkers(land: Land, config: Config, rng: np.random.Generator) -> dict[str, float]:
