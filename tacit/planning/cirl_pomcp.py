@@ -8,7 +8,8 @@ the bonus fades, and a human who never tried the other choices would settle on a
 learns what the other's choices are for: the human's become pedagogic, the assistant's reading of them pragmatic. A
 history is (h, a, s') turn by turn, all of it public.
 
-Axis letters: B searches, K nodes, N thetas, S states, H the human's actions, A the assistant's, T turns.
+Axis letters: B searches, K nodes, N thetas, S states, H the human's actions, A the assistant's, T turns; C = 2 A counts
+of the assistant, R = K A N rows of D = 2 H counts of the human, L successors, E = H A L edges.
 """
 
 import math
@@ -88,9 +89,9 @@ class Tree(NamedTuple):
     `children[b, k, (h · A + a) · L + l]` is the node after both actions and the l-th successor, or 0.
     """
 
-    assistant: Float[Array, "B K 2*A"]
-    human: Float[Array, "B K*A*N 2*H"]
-    children: Int[Array, "B K H*A*L"]
+    assistant: Float[Array, "B K C"]
+    human: Float[Array, "B R D"]
+    children: Int[Array, "B K E"]
 
 
 class Walk(NamedTuple):
@@ -263,7 +264,7 @@ def _first_best(scores: Float[Array, " A"], legal: Bool[Array, " A"], key: Key[A
     return pomcp.even(None, legal & (scores == most), key)
 
 
-def _urges(counts: Float[Array, "B 2*H"], config: Config, keys: Key[Array, " B"]) -> Float[Array, "B H"]:
+def _urges(counts: Float[Array, "B D"], config: Config, keys: Key[Array, " B"]) -> Float[Array, "B H"]:
     """Scores whose best the human in the search does: the upper bounds U, or noise that makes it P(h) ∝ exp(β U(h))."""
     upper = pomcp.bounds(counts, config.exploration)
     if math.isinf(config.rationality):
@@ -272,7 +273,7 @@ def _urges(counts: Float[Array, "B 2*H"], config: Config, keys: Key[Array, " B"]
     return jnp.where(upper < jnp.inf, config.rationality * upper + noise, jnp.inf)
 
 
-def _answers(counts: Float[Array, "B N 2*H"], legal: Bool[Array, "B 1 H"], rationality: float) -> Float[Array, "B N H"]:
+def _answers(counts: Float[Array, "B N D"], legal: Bool[Array, "B 1 H"], rationality: float) -> Float[Array, "B N H"]:
     """How a human of each theta chooses by what the search found; what was never tried is not chosen."""
     visits, totals = jnp.split(counts, 2, axis=-1)
     values = jnp.where(visits > 0, totals / jnp.maximum(visits, 1.0), NEVER)

@@ -8,7 +8,7 @@ to every choice it made in the tree. Silver and Veness 2010, "Monte-Carlo Planni
 
 Many searches run side by side, one simulation of each at a time, all of them at the same turn of it: so one operation
 moves them all. The search reads a belief and does not keep one; `planning.particle_filter` does, between turns.
-Axis letters: B searches, P particles, K nodes, A actions, O observations, T turns of a simulation.
+Axis letters: B searches, P particles, K nodes, A actions, C = 2 A counts, O observations, E = A O edges, T turns.
 """
 
 import itertools
@@ -59,8 +59,8 @@ class Tree(NamedTuple):
     `children[b, k, a · O + o]` is the node after a and o, or 0: the root follows nothing.
     """
 
-    counts: Float[Array, "B K 2*A"]
-    children: Int[Array, "B K A*O"]
+    counts: Float[Array, "B K C"]
+    children: Int[Array, "B K E"]
 
 
 class Walk(NamedTuple):
@@ -227,7 +227,7 @@ def _credit(discount: float, tree: Tree, walk: Walk, total: Float[Array, " B"], 
     return Tree(counts, grown(tree.children, walk.leaf, walk.edge, child))
 
 
-def bounds(counts: Float[Array, "B 2*A"], exploration: float) -> Float[Array, "B A"]:
+def bounds(counts: Float[Array, "B C"], exploration: float) -> Float[Array, "B A"]:
     """The upper confidence bounds; infinite for what was never tried."""
     visits, totals = jnp.split(counts, 2, axis=1)
     tried = jnp.maximum(visits, 1.0)
@@ -236,8 +236,8 @@ def bounds(counts: Float[Array, "B 2*A"], exploration: float) -> Float[Array, "B
 
 
 def credited(
-    counts: Float[Array, "B K 2*A"], place: Int[Array, " B"], action: Int[Array, " B"], total: Float[Array, " B"]
-) -> Float[Array, "B K 2*A"]:
+    counts: Float[Array, "B K C"], place: Int[Array, " B"], action: Int[Array, " B"], total: Float[Array, " B"]
+) -> Float[Array, "B K C"]:
     """The counts with one more visit and its return in each tree, where `place` is not -1."""
     lanes, outside = jnp.arange(place.shape[0]), counts.shape[1]
     one = jax.nn.one_hot(action, counts.shape[2] // 2)
@@ -254,7 +254,7 @@ def grown(
     return children.at[lanes, place, edge].set(child, mode="drop", unique_indices=True)
 
 
-def results(counts: Float[Array, "B 2*A"]) -> Search:
+def results(counts: Float[Array, "B C"]) -> Search:
     """What the counts at the roots say."""
     visits, totals = jnp.split(counts, 2, axis=1)
     values = jnp.where(visits > 0, totals / jnp.maximum(visits, 1.0), -jnp.inf)

@@ -51,10 +51,7 @@ def make(
         raise ValueError(f"RockSample({n}, {k}) does not exist: {k} rocks do not fit on {n} x {n} cells.")
     if n * n << k >= MOST_STATES:
         raise ValueError(f"RockSample({n}, {k}) has {(n * n << k) + 1} states; at most {MOST_STATES} can be held.")
-    if half_distance is None:
-        half_distance = SHORT_SIGHTED if rocks is None and (n, k) in ((4, 4), (5, 5)) else FAR_SIGHTED
-    if not half_distance > 0:
-        raise ValueError(f"half_distance is {half_distance}; it must be above 0.")
+    half_distance = sensor_range(n, k, rocks, half_distance)
     places = np.array(rock_cells(n, k, rocks, seed), np.int64).reshape(k, 2)
     worlds = 1 << k
     count = n * n * worlds + 1
@@ -94,6 +91,15 @@ def make(
         action_names=("north", "south", "east", "west", "sample", *(f"check-{index}" for index in range(k))),
         observation_names=("none", "good", "bad"),
     )
+
+
+def sensor_range(n: int, k: int, rocks: Sequence[tuple[int, int]] | None, half_distance: float | None) -> float:
+    """The distance at which the sensor has lost half: as given, or as published."""
+    if half_distance is None:
+        return SHORT_SIGHTED if rocks is None and (n, k) in ((4, 4), (5, 5)) else FAR_SIGHTED
+    if not half_distance > 0:
+        raise ValueError(f"half_distance is {half_distance}; it must be above 0.")
+    return half_distance
 
 
 def rock_cells(n: int, k: int, rocks: Sequence[tuple[int, int]] | None, seed: int) -> Sequence[tuple[int, int]]:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from tacit.core import Simulator
-from tacit.pomdps.rock_sample import BAD, EXIT, GOOD, NONE, SEEN_BAD, SEEN_GOOD, rock_cells
+from tacit.pomdps.rock_sample import BAD, EXIT, GOOD, NONE, SEEN_BAD, SEEN_GOOD, rock_cells, sensor_range
 
 MOST_ROCKS = 30
 """Rocks are the bits of one number."""
@@ -49,7 +49,7 @@ class RockSampleSimulator(Simulator):
         n: int = 4,
         k: int = 4,
         rocks: Sequence[tuple[int, int]] | None = None,
-        half_distance: float = 20.0,
+        half_distance: float | None = None,
         discount: float = 0.95,
         seed: int = 0,
         horizon: int = 300,
@@ -59,8 +59,7 @@ class RockSampleSimulator(Simulator):
             raise ValueError(
                 f"RockSample({n}, {k}) cannot be simulated: up to {MOST_ROCKS} rocks on {n} x {n} cells can."
             )
-        if not half_distance > 0:
-            raise ValueError(f"half_distance is {half_distance}; it must be above 0.")
+        half_distance = sensor_range(n, k, rocks, half_distance)
         places = np.array(rock_cells(n, k, rocks, seed), np.int64).reshape(k, 2)
         y, x = np.divmod(np.arange(n * n), n)
         to_x, to_y = x + RIGHT[:, None], np.clip(y + UP[:, None], 0, n - 1)
