@@ -15,6 +15,9 @@ from tacit.humans.learning import Learner, choices, learner, tabular
 from tacit.planning import discovery, policy_graph
 from tacit.planning.assistance import counted
 
+MAX_MEMORIES = 20_000
+"""The most beliefs that may be listed."""
+
 MAX_NUMBERS = 10_000_000
 """The most numbers that the table of what is learnt may hold."""
 
@@ -99,10 +102,10 @@ def grow(
                         beliefs.append(posterior)
                     row[column] = number[name]
             follow.append(row)
-            if len(beliefs) * columns.shape[1] > MAX_NUMBERS:
+            if len(beliefs) > MAX_MEMORIES or len(beliefs) * columns.shape[1] > MAX_NUMBERS:
                 raise ValueError(
-                    f"More than {len(beliefs)} beliefs can be reached by {patience} feelings, too many to list in this "
-                    "game; ask for less patience, or for a game with fewer feelings."
+                    f"More than {len(beliefs)} beliefs can be reached by {patience} feelings, too many to list; "
+                    "ask for less patience, or for a game with fewer feelings."
                 )
         frontier = grown
     return np.stack(beliefs), np.stack(follow)[:, which.ravel()].reshape(len(beliefs), *feels.shape[1:])

@@ -6,6 +6,7 @@ thing the opinion of it is settled. After the learners of Chan et al. 2019, arXi
 """
 
 import itertools
+import math
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -32,14 +33,15 @@ def make(game: Game, rationality: float = 10.0, patience: int = 2, weight: float
         raise ValueError(f"The weight of the first guess is {weight}; it must be above 0.")
     levels, _ = feelings(game)
     which, guess = things(game)
-    tallies = _tallies(len(levels), patience)
-    count = len(tallies) ** len(guess)
+    count = math.comb(len(levels) + patience, patience) ** len(guess)
     if count * which.size * len(levels) > MAX_NUMBERS:
         raise ValueError(
-            f"The {len(guess)} things to try, {len(levels)} feelings and patience {patience} make {count:.2g} "
-            "memories, too many to list in this game; ask for less patience, or for a game with fewer feelings."
+            f"The {len(guess)} things to try, {len(levels)} feelings and patience {patience} make some "
+            f"10^{math.log10(count):.0f} memories, too many to list; ask for less patience, or "
+            "for a game with fewer feelings."
         )
-    held = np.array(list(itertools.product(range(len(tallies)), repeat=len(guess)))).reshape(count, len(guess))
+    tallies = _tallies(len(levels), patience)
+    held = np.array(list(itertools.product(range(len(tallies)), repeat=len(guess))), int)
     estimates = (weight * guess + (tallies @ levels)[held]) / (weight + tallies.sum(1)[held])
     guesses = _fill(game, which, estimates)
     start = np.eye(count)[0]
@@ -90,8 +92,8 @@ def _fill(game: TabularGame, which: Int[np.ndarray, "S H A"], estimates: Float[n
 
 def _tallies(feelings: int, patience: int) -> Int[np.ndarray, "L F"]:
     """Every count of feelings with at most `patience` tries; the first is empty."""
-    every = [tally for tally in itertools.product(range(patience + 1), repeat=feelings) if sum(tally) <= patience]
-    return np.array(sorted(every, key=lambda tally: (sum(tally), tally)))
+    tried = [t for size in range(patience + 1) for t in itertools.combinations_with_replacement(range(feelings), size)]
+    return np.array([np.bincount(np.array(felt, int), minlength=feelings) for felt in tried])
 
 
 def _learn(

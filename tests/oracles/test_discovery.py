@@ -322,6 +322,22 @@ def test_play_is_worth_what_was_planned() -> None:
     require_frequencies("What the human does", counts.ravel(), chances.ravel())
 
 
+def test_much_and_nothing_to_learn() -> None:
+    """Where everyone wants the same nobody learns, and the noise-free are best obeyed; too much is refused."""
+    rng = np.random.default_rng()
+    game = make_asking(np.ones((1, 3, 1)), rng.uniform(size=(1, 1, 3)), [1.0], [1.0], 2)
+    for human in (estimator.make(game, np.inf), bayesian.make(game, np.inf), learning.expert(game, np.inf)):
+        assert human.arrays.choose.shape[0] == 1
+        assert obeying(game, human.arrays) == pytest.approx(2 * game.arrays.rewards.max(), abs=1e-12)
+    teller = estimator.win_stay_lose_shift(game)
+    assert together(game, teller.arrays).value == pytest.approx(2 * game.arrays.rewards.max(), abs=1e-12)
+    large = TabularGame(np.ones((1, 10, 10, 1)), rng.normal(size=(3, 1, 10, 10)), np.ones(3) / 3, [1.0], 2)
+    with pytest.raises(ValueError, match=r"The 100 things to try, 300 feelings .* memories, too many to list"):
+        estimator.make(large)
+    with pytest.raises(ValueError, match=r"beliefs can be reached by 40 feelings, too many to list"):
+        bayesian.make(random_game(rng), patience=40)
+
+
 def test_bad_humans_are_named() -> None:
     rng = np.random.default_rng()
     game = random_game(rng)
