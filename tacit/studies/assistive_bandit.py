@@ -8,6 +8,7 @@ requests. On two arms the same by exact dynamic programming. Chan et al. 2019, "
 
 import dataclasses
 import math
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,8 @@ TWO_ARMS = {5: 2.888889, 10: 6.0217857}
 class Config:
     """How much is played; who is helped by the filter over lives, and with how many of them."""
 
-    num_episodes: int = 10_000
-    num_filtered: int = 400
+    num_episodes: int = 6_000
+    num_filtered: int = 300
     num_particles: int = 128
     filtered: tuple[str, ...] = ("greedy", "win-stay-lose-shift")
     seed: int = 0
@@ -262,9 +263,9 @@ def draw(figure: Any) -> None:
         values, errors = zip(*(means[name] for name in LEARNERS), strict=True)
         axes.bar(places + shift, values, 0.25, yerr=2 * np.asarray(errors), label=label)
     axes.axhline(alone["oracle"].value, color="black", linewidth=0.8, label="always the best arm")
-    axes.set_xticks(places, [name.replace("-", "-\n") for name in LEARNERS])
+    axes.set_xticks(places, [textwrap.fill(name, 10) for name in LEARNERS])
     axes.set_xlabel("how the human learns")
     chance = game.num_rounds / 2
-    axes.set_ylabel(f"reward in {game.num_rounds} rounds (bars begin at {chance:g}, which chance earns)")
+    axes.set_ylabel(f"reward in {game.num_rounds} rounds (chance earns {chance:g})")
     axes.set_ylim(chance, 1.75 * chance)
     axes.legend(ncols=2, loc="upper left", fontsize="small")
