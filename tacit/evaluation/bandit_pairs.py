@@ -119,7 +119,7 @@ def felt_by(game: Game, human: Human, requests: Sequence[int], pulls: Sequence[i
         if not likely.any():
             raise ValueError(f"This human would never ask for arm {arm} in turn {time}, whatever they felt before.")
         courses, chances, _ = _merge(fork.courses, likely.reshape(-1))
-    means = (1.0 + courses.tried.sums) / (2.0 + courses.tried.counts)
+    means = (1.0 + np.float64(courses.tried.sums)) / (2.0 + courses.tried.counts)
     return chances @ means / chances.sum()
 
 
