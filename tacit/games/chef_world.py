@@ -6,10 +6,10 @@ that it is meant to. After Malik et al. 2018, arXiv 1806.03820, section 5.
 """
 
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
 
+from tacit.arrays import Numbers, numbers
 from tacit.games.tabular import TabularGame
 
 WAIT = 0
@@ -29,11 +29,13 @@ def pots(num_ingredients: int, num_turns: int) -> list[tuple[int, tuple[int, ...
     ]
 
 
-def make(recipes: Sequence[Sequence[int]] = ((3, 1), (2, 2), (1, 3)), num_turns: int = 2) -> TabularGame:
+def make(recipes: Numbers = ((3, 1), (2, 2), (1, 3)), num_turns: int = 2) -> TabularGame:
     """The game of these recipes, each as likely: `recipes[n][i]` is how much of ingredient i the n-th asks for."""
-    wanted = np.asarray(recipes)
-    if wanted.ndim != 2 or 0 in wanted.shape or wanted.dtype.kind not in "iu" or wanted.min() < 0:
-        raise ValueError(f"recipes has shape {wanted.shape}; it must be a table of counts, one row for each recipe.")
+    wanted = numbers("recipes", recipes, 2)
+    wrong = (wanted < 0) | (wanted != np.round(wanted))
+    if wrong.any():
+        where = [int(index) for index in np.argwhere(wrong)[0]]
+        raise ValueError(f"recipes{where} is {wanted[wrong][0]:g}; it must be a count.")
     if num_turns < 1:
         raise ValueError(f"num_turns is {num_turns}; there must be at least one turn.")
     ingredients = wanted.shape[1]

@@ -203,3 +203,4 @@ def draw(figure: Any) -> None:
         axes.set_ylabel(name)
     left.legend(title="form of the backup", frameon=False)
     right.axhline(1.0, color="0.6", linewidth=0.8, linestyle=":")
+    right.text(len(RECIPES), 1.1, "coordinator refused", color="C0", ha="right", va="bottom")

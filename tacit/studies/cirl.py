@@ -6,7 +6,6 @@ expert) the middles of the parts give the integrals exactly. Random games compar
 """
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from tacit.arrays import GameArrays, game_arrays
 from tacit.games import paperclips
-from tacit.games.paperclips import BALANCED, CLIPS, START
+from tacit.games.paperclips import BALANCED, CLIPS, STAPLES, START
 from tacit.planning import best_response, cirl, exact_pomdp, histories
 from tacit.studies.claims import Claim, at_least, near
 
@@ -45,10 +44,10 @@ def make(tier: str, data: Path | None, config: Config | None = None) -> list[Cla
 
 
 def balanced_range(pair: cirl.Pair) -> tuple[float, float]:
-    """The smallest and the largest worth of a clip at which the pair's human makes one of each."""
+    """The least and the greatest worth of a clip at which the human makes one of each; 1 and 0 if there is none."""
     policy = cirl.human_policy(pair, 0, START, pair.arrays.prior)
     clip = paperclips.worths(len(policy))[policy[:, BALANCED] > 0.5, 0]
-    return float(clip.min()), float(clip.max())
+    return float(clip.min(initial=1.0)), float(clip.max(initial=0.0))
 
 
 def random_game(rng: np.random.Generator, thetas: int, horizon: int, states: int = 2) -> GameArrays:
@@ -133,33 +132,25 @@ def _coordinated(config: Config, rng: np.random.Generator) -> list[Claim]:
 
 
 def draw(figure: Any) -> None:
-    """What the human makes for each theta, alone and in the optimal pair, and what each pair is worth."""
+    """What the human makes for each theta, alone and in the optimal pair, and what each pair loses."""
     left, right = figure.subplots(1, 2)
     arrays = paperclips.make(460).arrays
     clip = paperclips.worths(460)[:, 0]
     pair, expert = cirl.optimal_pair(arrays), best_response.expert_human(arrays)
     taught = best_response.best_assistant(arrays, expert)
-    order = [2, BALANCED, CLIPS]
-    policies = {"as if alone": expert[0, :, START], "to be understood": cirl.human_policy(pair, 0, START, arrays.prior)}
-    for (label, policy), style in zip(policies.items(), ("--", "-"), strict=True):
-        left.step(clip, np.argsort(order)[policy.argmax(1)], style, where="mid", label=label)
-    left.set_yticks(range(3), ["two staples", "one of each", "two clips"])
-    left.set_xlabel("what a clip is worth, θ")
-    left.set_ylabel("what the human makes")
-    left.legend(title="the human acts", frameon=False)
     informed = best_response.full_information(arrays).q[0, :, START].max(-1)
-    for label, values, style in (
-        ("θ known to both", informed, ":"),
-        ("the optimal pair", _worth_by_theta(pair), "-"),
-        ("the expert, and the best reply", _worth_by_theta(taught), "--"),
+    height = np.argsort([STAPLES, BALANCED, CLIPS])
+    for label, style, together, policy in (
+        ("best alone", "--", taught, expert[0, :, START]),
+        ("to be understood", "-", pair, cirl.human_policy(pair, 0, START, arrays.prior)),
     ):
-        right.plot(clip, values, style, label=f"{label}: {values.mean():.2f} on average")
-    right.set_xlabel("what a clip is worth, θ")
-    right.set_ylabel("value (reward)")
-    right.set_ylim(math.floor(_worth_by_theta(taught).min()) - 5)
-    right.legend(frameon=False)
-
-
-def _worth_by_theta(pair: cirl.Pair) -> np.ndarray:
-    """What the pair's plan at the prior is worth for each theta."""
-    return pair.turns[0][START].values[cirl.plan(pair, 0, START, pair.arrays.prior)]
+        values = together.turns[0][START].values[cirl.plan(together, 0, START, arrays.prior)]
+        left.step(clip, height[policy.argmax(1)], style, where="mid", label=label)
+        right.plot(clip, informed - values, style, label=f"{label}: worth {values.mean():.2f}")
+    left.set_yticks(range(3), ["two staples", "one of each", "two clips"])
+    left.set_ylabel("what the human makes")
+    right.set_ylabel("lost because θ is hidden (reward)")
+    right.set_ylim(top=8.0)
+    for axes, place in ((left, "lower right"), (right, "upper left")):
+        axes.set_xlabel("what a clip is worth, θ")
+        axes.legend(title="the human acts as is", frameon=False, loc=place)
