@@ -4,6 +4,7 @@ Exact planners read these records, `games.tabular` plays them, `pomdps` reads an
 S states, H the human's actions, A the assistant's (or the only player's), N values of theta, O observations.
 """
 
+import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
@@ -74,20 +75,19 @@ def game_arrays(
     initial = distributions("initial", numbers("initial", initial, 1, (states,)))
     transitions = distributions("transitions", transitions)
     rewards = numbers("rewards", rewards, 4, (len(prior), states, humans, assistants))
-    sight = table("sees", np.arange(states) + np.zeros((2, 1), int) if sees is None else sees, (2, states)).astype(int)
-    if sight.min() < 0 or sight.max() >= states:
-        raise ValueError(f"sees holds {sight.min()} to {sight.max()}; its names run from 0 to {states - 1}.")
+    sight = indices("sees", np.tile(np.arange(states), (2, 1)) if sees is None else sees, (2, states), states)
     legal = []
     for name, given, count, look in (
         ("legal_human", legal_human, humans, sight[0]),
         ("legal_assistant", legal_assistant, assistants, sight[1]),
     ):
-        legal.append(table(name, np.ones((states, count)) if given is None else given, (states, count)).astype(bool))
+        legal.append(flags(name, np.ones((states, count)) if given is None else given, (states, count)))
         _check_legal(name, legal[-1], look)
-    ends = table("terminal", np.zeros(states) if terminal is None else terminal, (states,)).astype(bool)
+    ends = flags("terminal", np.zeros(states) if terminal is None else terminal, (states,))
     _check_terminal(transitions, rewards, ends)
     check_clock(horizon, discount)
-    return GameArrays(transitions, rewards, prior, initial, sight, legal[0], legal[1], ends, horizon, float(discount))
+    turns = None if horizon is None else int(horizon)
+    return GameArrays(transitions, rewards, prior, initial, sight, legal[0], legal[1], ends, turns, float(discount))
 
 
 class Pomdp(NamedTuple):
@@ -128,7 +128,7 @@ def pomdp(
     sights = _stochastic("observations", observations, actions, (states, None))
     width = cast(tuple[int, int], sights[0].shape)[1]
     initial = distributions("initial", numbers("initial", initial, 1, (states,)))
-    if not 0.0 <= discount <= 1.0:
+    if not 0.0 <= number("discount", discount) <= 1.0:
         raise ValueError(f"The discount is {discount}; it must be at least 0 and at most 1.")
     return Pomdp(
         moves,
@@ -144,26 +144,54 @@ def pomdp(
 
 def check_clock(horizon: int | None, discount: float) -> None:
     """A horizon of at least one turn, or a discount below one."""
-    if horizon is not None and horizon < 1:
-        raise ValueError(f"The horizon is {horizon}; a game has at least one turn.")
-    if not 0.0 < discount <= 1.0:
+    if horizon is not None:
+        check_horizon(horizon)
+    if not 0.0 < number("discount", discount) <= 1.0:
         raise ValueError(f"The discount is {discount}; it must be above 0 and at most 1.")
     if horizon is None and discount == 1.0:
         raise ValueError("There is no horizon and the discount is 1; give a horizon, or a discount below 1.")
 
 
+def check_horizon(horizon: int) -> None:
+    """A whole number of turns, at least one."""
+    try:
+        turns = operator.index(horizon)
+    except TypeError:
+        raise ValueError(f"The horizon is {horizon!r}; it must be a whole number of turns.") from None
+    if turns < 1:
+        raise ValueError(f"The horizon is {horizon}; a game has at least one turn.")
+
+
+def number(name: str, value: float) -> float:
+    """`value` as one number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"The {name} is {value!r}; it must be a number.") from None
+
+
 def numbers(name: str, values: Numbers, rank: int, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """`values` as finite doubles with this many axes, none of them empty, and this shape."""
-    try:
-        array = np.asarray(values, np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} is not an array of numbers; its rows must be equally long.") from None
+    array = doubles(name, values)
     if array.ndim != rank or 0 in array.shape or (shape is not None and array.shape != shape):
-        wanted = f"shape {shape}" if shape else f"{rank} axes, none of them empty"
+        axes = "one axis, not empty" if rank == 1 else f"{rank} axes, none of them empty"
+        wanted = f"shape {shape}" if shape else axes
         raise ValueError(f"{name} has shape {array.shape}; it must have {wanted}.")
     if not np.isfinite(array).all():
         where = _first(~np.isfinite(array))
         raise ValueError(f"{name}{list(where)} is {array[where]}; every entry must be finite.")
+    return array
+
+
+def doubles(name: str, values: Numbers) -> np.ndarray:
+    """`values` as an array of doubles."""
+    try:
+        array = np.asarray(values)
+        array = array if array.dtype.kind == "c" else array.astype(np.float64, copy=False)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is not an array of numbers; its rows must be equally long.") from None
+    if array.dtype.kind == "c":
+        raise ValueError(f"{name} holds complex numbers; they must be real.")
     return array
 
 
@@ -180,12 +208,26 @@ def distributions(name: str, array: np.ndarray) -> np.ndarray:
     return array / np.where(np.abs(sums - 1.0) > ROUNDING, sums, 1.0)[..., None]
 
 
-def table(name: str, values: Numbers, shape: tuple[int, ...]) -> np.ndarray:
-    """`values` as an array of this shape."""
-    array = np.asarray(values)
-    if array.shape != shape:
-        raise ValueError(f"{name} has shape {array.shape}; it must have shape {shape}.")
-    return array
+def indices(name: str, values: Numbers, shape: tuple[int, ...], count: int) -> Int[np.ndarray, "..."]:
+    """`values` as an array of this shape of whole numbers from 0 to `count` - 1."""
+    array = numbers(name, values, len(shape), shape)
+    wrong = (array < 0) | (array >= count) | (array != np.floor(array))
+    if wrong.any():
+        where = _first(wrong)
+        raise ValueError(
+            f"{name}{list(where)} is {array[where]:g}; its entries are whole numbers from 0 to {count - 1}."
+        )
+    return array.astype(int)
+
+
+def flags(name: str, values: Numbers, shape: tuple[int, ...]) -> Bool[np.ndarray, "..."]:
+    """`values`, each of them true or false, as an array of this shape."""
+    array = numbers(name, values, len(shape), shape)
+    wrong = (array != 0) & (array != 1)
+    if wrong.any():
+        where = _first(wrong)
+        raise ValueError(f"{name}{list(where)} is {array[where]:g}; it must be True or False (1 or 0).")
+    return array.astype(bool)
 
 
 def _first(wrong: np.ndarray) -> tuple[int, ...]:
@@ -221,11 +263,18 @@ def _stochastic(
     name: str, matrices: Numbers | Sequence[sparse.sparray], count: int, shape: tuple[int, int | None]
 ) -> tuple[sparse.csr_array, ...]:
     """One sparse matrix for each action, its rows distributions; the first says how many columns, if need be."""
-    if len(matrices) != count:
-        raise ValueError(f"{name} has {len(matrices)} matrices for {count} actions; give one for each action.")
+    try:
+        given = [matrices[action] for action in range(len(matrices))]
+    except (TypeError, IndexError, KeyError):
+        raise ValueError(f"{name} is not a list of matrices; give one for each action.") from None
+    if len(given) != count:
+        raise ValueError(f"{name} has {len(given)} matrices for {count} actions; give one for each action.")
     checked = []
-    for action, given in enumerate(matrices):
-        matrix = sparse.csr_array(given, dtype=np.float64)
+    for action, entries in enumerate(given):
+        try:
+            matrix = sparse.csr_array(entries, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(f"{name}[{action}] is not a matrix of numbers; its rows must be equally long.") from None
         matrix.sum_duplicates()
         found = cast(tuple[int, int], matrix.shape)
         shape = shape[0], shape[1] or found[1]

@@ -10,37 +10,35 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import sparse
 
-from tacit.arrays import GameArrays, Pomdp, pomdp
+from tacit.arrays import GameArrays, Numbers, Pomdp, distributions, numbers, pomdp
 
 MAX_ENTRIES = 50_000_000
 """The largest number of transitions that a reduced problem may hold."""
 
 
-def reduce(arrays: GameArrays, human: Float[np.ndarray, "N S H"]) -> Pomdp:
+def reduce(arrays: GameArrays, human: Numbers) -> Pomdp:
     """The assistant's problem with a human who wants theta n and in state s does h with probability `human[n, s, h]`.
 
     State (n·S + s)·H + h stands for theta n, world s and the last human action h (0 at first); observation z·H + h for
     that action and what s looks like to the assistant, z numbering what it can see. Before its first action nothing is
     seen: `initial` is the prior. An action that is not legal counts as action 0.
     """
-    return with_choices(arrays, human[None])
+    policy = numbers("human", human, 3, arrays.rewards.shape[:3])
+    return with_choices(arrays, distributions("human", policy)[None])
 
 
-def with_choices(arrays: GameArrays, choices: Float[np.ndarray, "C N S H"]) -> Pomdp:
+def with_choices(arrays: GameArrays, choices: Numbers) -> Pomdp:
     """The same, with one of C policies of the human chosen every turn as well: action c·A + a is choice c with a."""
     thetas, states, humans, assistants = arrays.rewards.shape
-    if choices.ndim != 4 or choices.shape[1:] != (thetas, states, humans):
-        raise ValueError(f"The human's policy has shape {choices.shape[1:]}; it must be {(thetas, states, humans)}.")
-    wrong = (choices < 0).any(-1) | (np.abs(choices.sum(-1) - 1.0) > 1e-6)
-    if wrong.any():
-        _, theta, state = np.argwhere(wrong)[0]
-        raise ValueError(f"The human's policy in [{theta}, {state}] is {choices[wrong][0]}; it must be a distribution.")
+    choices = numbers("choices", choices, 4)
+    choices = numbers("choices", choices, 4, (len(choices), thetas, states, humans))
     size = choices.shape[0] * assistants * thetas * np.count_nonzero(arrays.transitions) * humans // assistants
     if size > MAX_ENTRIES:
         raise ValueError(
             f"As one POMDP this game has {len(choices) * assistants} actions and some {size:.2g} transitions, more "
             f"than {MAX_ENTRIES:.2g}; use the generalised backup of planning.cirl, or POMCP, which need no such tables."
         )
+    choices = distributions("choices", choices)
     transitions, rewards = counted(arrays)
     looks, seen = np.unique(arrays.sees[1], return_inverse=True)
     hidden = thetas * states * humans

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from tacit.arrays import GameArrays, Numbers, distributions, numbers
+from tacit.arrays import GameArrays, Numbers, distributions, doubles, numbers
 from tacit.planning.cirl import Pair
 from tacit.planning.sweeps import Plans, check_sight, finite, for_ever, reached, worth
 
@@ -155,10 +155,12 @@ def policies(
     name: str, given: Numbers, horizon: int | None, shape: tuple[int, ...], legal: Bool[np.ndarray, "S K"]
 ) -> Float[np.ndarray, "T ..."]:
     """A policy of one turn or of every turn, checked, and what is not legal counted as action 0."""
-    array = np.asarray(given, np.float64)
-    if array.shape == shape:
-        array = np.broadcast_to(array, (horizon or 1, *shape))
-    table = distributions(name, numbers(name, array, len(shape) + 1, (horizon or 1, *shape)))
+    array = doubles(name, given)
+    if array.ndim == len(shape):
+        table = distributions(name, numbers(name, array, len(shape), shape))
+        table = np.broadcast_to(table, (horizon or 1, *shape))
+    else:
+        table = distributions(name, numbers(name, array, len(shape) + 1, (horizon or 1, *shape)))
     counted = np.where(legal, table, 0.0)
     counted[..., 0] += np.where(legal, 0.0, table).sum(-1)
     return counted

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse
 
-from tacit.arrays import GameArrays, Numbers, Pomdp, distributions, numbers, pomdp, table
+from tacit.arrays import GameArrays, Numbers, Pomdp, distributions, indices, numbers, pomdp
 from tacit.planning import policy_graph
 from tacit.planning.assistance import counted
 
@@ -52,10 +52,7 @@ def learner_arrays(
     rows = np.asarray(start)
     rows = np.broadcast_to(rows, (thetas, memories)) if rows.shape == (memories,) else rows
     start = distributions("start", numbers("start", rows, 2, (thetas, memories)))
-    learn = table("learn", learn, (memories, states, humans, assistants, feelings)).astype(int)
-    if learn.min() < 0 or learn.max() >= memories:
-        where = np.argwhere((learn < 0) | (learn >= memories))[0].tolist()
-        raise ValueError(f"learn{where} is {learn[tuple(where)]}; memories run from 0 to {memories - 1}.")
+    learn = indices("learn", learn, (memories, states, humans, assistants, feelings), memories)
     forbidden = (choose > 0) & ~arrays.legal_human
     if forbidden.any():
         memory, state, action = (int(index) for index in np.argwhere(forbidden)[0])

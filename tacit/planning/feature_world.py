@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from scipy.special import logsumexp
 
-from tacit.arrays import Numbers, distributions, numbers, table
+from tacit.arrays import Numbers, distributions, flags, numbers
 
 TIE = 1e-9
 """Actions whose values differ by less than this, relative to their size, are equally good."""
@@ -44,7 +44,7 @@ def feature_world(
             f"features has shape {found.shape}; its first axes must be {states} states, {actions} actions."
         )
     start = distributions("initial", numbers("initial", initial, 1, (states,)))
-    may = table("legal", np.ones((states, actions)) if legal is None else legal, (states, actions)).astype(bool)
+    may = flags("legal", np.ones((states, actions)) if legal is None else legal, (states, actions))
     if not may.any(1).all():
         raise ValueError(f"legal[{int(np.argmin(may.any(1)))}] is False throughout; every state needs a legal action.")
     if horizon < 1:

@@ -345,7 +345,7 @@ def test_refusals() -> None:
         cirl.optimal_pair(game, points=[[1.0, 0.0, 0.0]])
     with pytest.raises(ValueError, match=r"points\[0\] sums to 0.9"):
         cirl.optimal_pair(game, points=[[0.5, 0.4]])
-    with pytest.raises(ValueError, match=r"human\[0, 0, 0\] sums to 2"):
+    with pytest.raises(ValueError, match=r"human\[0, 0\] sums to 2"):
         best_response.best_assistant(game, np.ones((2, 3, 2)))
     with pytest.raises(ValueError, match="human has"):
         best_response.best_assistant(game, np.ones((2, 2)) / 2)

@@ -349,7 +349,7 @@ def test_bad_humans_are_named() -> None:
     illegal[m, 2] = [0.5, 0.5]
     bad = {
         "choose": (off, rf"choose\[{m}, {s}\] sums to 1.5"),
-        "learn": (away, rf"learn\[{m}, {s}, 0, 1, 0\] is {M}; memories run from 0 to {M - 1}\."),
+        "learn": (away, rf"learn\[{m}, {s}, 0, 1, 0\] is {M}; its entries are whole numbers from 0 to {M - 1}\."),
         "feels": (good.feels[:, :, :, :1], "feels has shape"),
         "start": (np.full((N, M), 0.5), r"start\[0\] sums to 1.5"),
     }

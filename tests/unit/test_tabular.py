@@ -1,12 +1,15 @@
 """Games given by arrays: is bad input named, do the arrays say what happens, and do the small games keep their word?"""
 
+import inspect
 import re
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tacit.arrays import check_horizon, doubles, number, pomdp
 from tacit.games import bandit, hidden_item, off_switch, two_edits
 from tacit.games.tabular import State, TabularGame
 
@@ -49,8 +52,19 @@ def test_bad_input_is_named() -> None:
         ("horizon", 0, "The horizon is 0;"),
         ("horizon", None, "There is no horizon and the discount is 1;"),
         ("discount", 1.5, "The discount is 1.5;"),
-        ("sees", [[0, 1, 2], [0, 1, 3]], "sees holds 0 to 3;"),
+        ("discount", np.nan, "The discount is nan;"),
+        ("transitions", "a", "transitions is not an array of numbers;"),
+        ("transitions", good["transitions"] + 1j, "transitions holds complex numbers;"),
+        ("prior", [], "prior has shape (0,); it must have one axis"),
+        ("sees", [[0, 1, 2], [0, 1, 3]], "sees[1, 2] is 3;"),
+        ("sees", [[0, 1, 2], [0, -1, 2]], "sees[1, 1] is -1;"),
+        ("sees", [[0, 0.7, 2], [0, 1, 2]], "sees[0, 1] is 0.7;"),
+        ("sees", [[0, np.nan, 2], [0, 1, 2]], "sees[0, 1] is nan;"),
+        ("sees", [[0, 1, 2], [0, 1]], "sees is not an array of numbers;"),
         ("sees", [0, 1, 2], "sees has shape (3,)"),
+        ("legal_human", spoil(np.ones((S, H)), (s, 1), 0.3), f"legal_human[{s}, 1] is 0.3;"),
+        ("legal_human", spoil(np.ones((S, H)), (s, 1), np.nan), f"legal_human[{s}, 1] is nan;"),
+        ("terminal", [0, 0, 2], "terminal[2] is 2;"),
         ("legal_human", spoil(np.ones((S, H)), (s, 0), 0.0), f"legal_human[{s}, 0] is False;"),
         ("legal_assistant", np.ones((S, H)), "legal_assistant has shape (3, 2)"),
         ("terminal", terminal, f"terminal[{s}] is True but transitions[{s}] leaves"),
@@ -68,6 +82,49 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match=r"legal_assistant\[0\] and legal_assistant\[2\] differ"):
         TabularGame(**(good | told))
     TabularGame(**good)
+
+
+def test_bad_pomdps_are_named() -> None:
+    rng = np.random.default_rng()
+    good = {
+        "transitions": rng.dirichlet(np.ones(S), (A, S)),
+        "observations": rng.dirichlet(np.ones(2), (A, S)),
+        "rewards": rng.normal(size=(S, A)),
+        "initial": rng.dirichlet(np.ones(S)),
+        "discount": 0.9,
+    }
+    a, s = rng.integers(A), rng.integers(S)
+    ragged = [matrix.tolist() for matrix in good["transitions"]]
+    ragged[a][s] = [1.0]
+    bad = [
+        ("transitions", spoil(good["transitions"], (a, s, 0), np.nan), f"transitions[{a}, {s}, 0] is nan;"),
+        ("transitions", good["transitions"][1:], "transitions has 3 matrices for 4 actions;"),
+        ("transitions", ragged, f"transitions[{a}] is not a matrix of numbers;"),
+        ("transitions", ["ab"] * A, "transitions[0] is not a matrix of numbers;"),
+        ("transitions", np.ones((A, S, S, S)), "transitions[0] is not a matrix of numbers;"),
+        ("initial", [0.5, 0.5], "initial has shape (2,)"),
+        ("discount", 1.5, "The discount is 1.5;"),
+    ]
+    for name, value, message in bad:
+        with pytest.raises(ValueError, match=re.escape(message)) as refusal:
+            pomdp(**(good | {name: value}))
+        assert str(refusal.value).endswith(".")
+    assert len(pomdp(**good).transitions) == A
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: inspect.unwrap(check_horizon)(2.5), "The horizon is 2.5; it must be a whole number of turns."),
+        (lambda: inspect.unwrap(check_horizon)("3"), "The horizon is '3'; it must be a whole number of turns."),
+        (lambda: inspect.unwrap(number)("discount", None), "The discount is None; it must be a number."),
+        (lambda: inspect.unwrap(doubles)("prior", [[1], [1, 2]]), "prior is not an array of numbers;"),
+    ],
+)
+def test_wrong_types_are_named(call: Callable[[], None], message: str) -> None:
+    # Unwrapped, because the tests' own check of types is not there where a stranger calls.
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call()
 
 
 def test_worlds_follow_the_arrays() -> None:
