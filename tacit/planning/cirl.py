@@ -40,7 +40,7 @@ from tacit.planning.generalised_bellman import (
 )
 from tacit.planning.sweeps import Plans, check_sight, finite, for_ever, worth
 
-MAX_THETAS = 8
+MAX_THETAS = 12
 """Up to here plans are kept for every restriction of the prior, of which there are 2^N - 1."""
 
 
