@@ -9,7 +9,7 @@ learns what the other's choices are for: the human's become pedagogic, the assis
 history is (h, a, s') turn by turn, all of it public.
 
 Axis letters: B searches, K nodes, N thetas, S states, H the human's actions, A the assistant's, T turns; C = 2 A counts
-of the assistant, R = K A N rows of D = 2 H counts of the human, L successors, E = H A L edges.
+of the assistant, R = K A N rows of D = 2 H counts of the human, L successors.
 """
 
 import math
@@ -86,12 +86,12 @@ class PairSearch(NamedTuple):
 class Tree(NamedTuple):
     """All trees: N then W for each action, of the assistant at node k and of the human at (k · A + a) · N + theta.
 
-    `children[b, k, (h · A + a) · L + l]` is the node after both actions and the l-th successor, or 0.
+    `children` is as in `pomcp.Tree`: the edge ((k · H + h) · A + a) · L + l leads to the l-th successor.
     """
 
     assistant: Float[Array, "B K C"]
     human: Float[Array, "B R D"]
-    children: Int[Array, "B K E"]
+    children: Int[Array, "B J E"]
 
 
 class Walk(NamedTuple):
@@ -102,8 +102,7 @@ class Walk(NamedTuple):
     theta: Int[Array, " B"]
     throws: Key[Array, " B"]
     node: Int[Array, " B"]
-    leaf: Int[Array, " B"]
-    edge: Int[Array, " B"]
+    left: Int[Array, " B"]
     nodes: Int[Array, "T B"]
     joint: Int[Array, "T B"]
     rewards: Float[Array, "T B"]
@@ -140,7 +139,7 @@ def search(
     empty = Tree(
         jnp.zeros((batch, num_nodes, 2 * assistants)),
         jnp.zeros((batch, num_nodes * assistants * thetas, 2 * humans)),
-        jnp.zeros((batch, num_nodes, humans * assistants * successors), jnp.int32),
+        pomcp.buckets(batch, num_nodes),
     )
     tree = jax.lax.fori_loop(0, config.num_simulations, simulate, empty)
     found = pomcp.results(tree.assistant[:, 0])
@@ -185,9 +184,7 @@ def _begin(state: Int[Array, " B"], theta: Int[Array, " B"], throws: Key[Array, 
     """A walk at the root."""
     zero = jnp.zeros_like(state)
     path = jnp.zeros((length, state.shape[0]), jnp.int32)
-    return Walk(
-        jnp.zeros((), jnp.int32), state, theta, throws, zero, zero - 1, zero, path - 1, path, path.astype(float)
-    )
+    return Walk(jnp.zeros((), jnp.int32), state, theta, throws, zero, zero - 1, path - 1, path, path.astype(float))
 
 
 def _move(
@@ -213,15 +210,14 @@ def _descend(game: PublicGame, config: Config, tree: Tree, walk: Walk) -> Walk:
     """One turn of every search of which one is still in its tree."""
     joint, entry, state, reward = _move(game, config, tree, walk)
     within, node = walk.node >= 0, jnp.maximum(walk.node, 0)
-    edge = joint * game.moves.places.shape[-1] + entry
-    child = tree.children[jnp.arange(len(node)), node, edge]
-    leaves = within & (child == 0)
+    joints, _, successors = game.moves.places.shape
+    edge = (node * joints + joint) * successors + entry
+    child = pomcp.find(tree.children, edge)
     return walk._replace(
         turn=walk.turn + 1,
         state=state,
         node=jnp.where(within & (child > 0), child, -1),
-        leaf=jnp.where(leaves, node, walk.leaf),
-        edge=jnp.where(leaves, edge, walk.edge),
+        left=jnp.where(within & (child == 0), edge, walk.left),
         nodes=walk.nodes.at[walk.turn].set(walk.node),
         joint=walk.joint.at[walk.turn].set(joint),
         rewards=walk.rewards.at[walk.turn].set(reward),
@@ -255,7 +251,7 @@ def _credit(game: PublicGame, tree: Tree, walk: Walk, total: Float[Array, " B"],
 
     back = (walk.turn - 1, total, tree.assistant, tree.human)
     *_, assistant_counts, human_counts = jax.lax.while_loop(lambda carry: carry[0] >= 0, turn, back)
-    return Tree(assistant_counts, human_counts, pomcp.grown(tree.children, walk.leaf, walk.edge, child))
+    return Tree(assistant_counts, human_counts, pomcp.grown(tree.children, walk.left, child))
 
 
 def _first_best(scores: Float[Array, " A"], legal: Bool[Array, " A"], key: Key[Array, ""]) -> Int[Array, ""]:
@@ -287,5 +283,5 @@ def _check(config: Config, batch: int, thetas: int, humans: int, assistants: int
     """Refuse what cannot be searched, before memory runs out."""
     if not config.rationality >= 0.0:
         raise ValueError(f"The rationality is {config.rationality}; it must be at least 0.")
-    width = assistants * (2 + humans * (2 * thetas + successors))
-    pomcp.check_size(batch, config.num_simulations, config.exploration, width)
+    width = 2 * assistants * (1 + humans * thetas)
+    pomcp.check_size(batch, config.num_simulations, config.exploration, width, assistants * humans * successors)

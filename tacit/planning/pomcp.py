@@ -8,7 +8,8 @@ to every choice it made in the tree. Silver and Veness 2010, "Monte-Carlo Planni
 
 Many searches run side by side, one simulation of each at a time, all of them at the same turn of it: so one operation
 moves them all. The search reads a belief and does not keep one; `planning.particle_filter` does, between turns.
-Axis letters: B searches, P particles, K nodes, A actions, C = 2 A counts, O observations, E = A O edges, T turns.
+Axis letters: B searches, P particles, K nodes, A actions, C = 2 A counts, O observations, J buckets of
+E = 2 SLOTS numbers, T turns of a simulation.
 """
 
 import itertools
@@ -25,10 +26,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from tacit.core import Legal, Simulator, State
-from tacit.planning.dice import quick
+from tacit.planning.dice import mix, quick
 
 MAX_BYTES = 8e9
 """The most memory that the trees of one call may take."""
+
+SLOTS = 8
+"""Edges that a bucket holds."""
+
+MAX_EDGES = 2**31
 
 Rollout = Callable[[State, Legal, Key[Array, ""]], Int[Array, ""]]
 """How to play on beyond the tree: the action in a state, which must be legal."""
@@ -56,11 +62,12 @@ class Search(NamedTuple):
 class Tree(NamedTuple):
     """All trees. `counts[b, k]` holds N(h, a) for each action, then W(h, a), the sum of returns.
 
-    `children[b, k, a · O + o]` is the node after a and o, or 0: the root follows nothing.
+    `children` finds the node after node k, action a and observation o by the number (k · A + a) · O + o of that edge: a
+    hash table, so that memory does not grow with O. A bucket is a row of SLOTS edges, each plus one, and their nodes.
     """
 
     counts: Float[Array, "B K C"]
-    children: Int[Array, "B K E"]
+    children: Int[Array, "B J E"]
 
 
 class Walk(NamedTuple):
@@ -71,8 +78,8 @@ class Walk(NamedTuple):
     over: Bool[Array, " B"]
     throws: Key[Array, " B"]
     node: Int[Array, " B"]
-    leaf: Int[Array, " B"]
-    edge: Int[Array, " B"]
+    left: Int[Array, " B"]
+    """The edge by which the tree was left (-1: by none)."""
     nodes: Int[Array, "T B"]
     actions: Int[Array, "T B"]
     rewards: Float[Array, "T B"]
@@ -113,7 +120,7 @@ def search(
     batch, actions = keys.shape[0], simulator.num_actions
     length = depth(simulator.horizon, simulator.discount, config.epsilon)
     num_nodes, width = config.num_simulations + 1, actions * simulator.num_observations
-    check_size(batch, config.num_simulations, config.exploration, 2 * actions + width)
+    check_size(batch, config.num_simulations, config.exploration, 2 * actions, width)
     end = jnp.asarray(length, jnp.int32) if turns is None else jnp.minimum(turns, length).astype(jnp.int32)
     lanes, dice = jnp.arange(batch), jax.vmap(quick)(keys)
     size = jax.tree.leaves(particles)[0].shape[1]
@@ -129,7 +136,7 @@ def search(
         total = _play_on(simulator, rollout, walk, end)
         return _credit(simulator.discount, tree, walk, total, number + 1)
 
-    empty = Tree(jnp.zeros((batch, num_nodes, 2 * actions)), jnp.zeros((batch, num_nodes, width), jnp.int32))
+    empty = Tree(jnp.zeros((batch, num_nodes, 2 * actions)), buckets(batch, num_nodes))
     tree = jax.lax.fori_loop(0, config.num_simulations, simulate, empty)
     return results(tree.counts[:, 0])
 
@@ -165,7 +172,7 @@ def _begin(state: State, throws: Key[Array, " B"], length: int) -> Walk:
     """A walk at the root."""
     zero, path = jnp.zeros(len(throws), jnp.int32), jnp.zeros((length, len(throws)), jnp.int32)
     over = jnp.zeros(len(throws), bool)
-    return Walk(zero[0], state, over, throws, zero, zero - 1, zero, path - 1, path, path.astype(float))
+    return Walk(zero[0], state, over, throws, zero, zero - 1, path - 1, path, path.astype(float))
 
 
 def _keys(throws: Key[Array, " B"], turn: Int[Array, ""]) -> tuple[Key[Array, " B"], Key[Array, " B"]]:
@@ -183,17 +190,16 @@ def _descend(simulator: Simulator, config: Config, rollout: Rollout, tree: Tree,
     best = jnp.argmax(jnp.where(legal, scores, -jnp.inf), axis=1).astype(jnp.int32)
     action = jnp.where(within, best, jax.vmap(rollout)(walk.state, legal, chance))
     state, reward, ends = jax.vmap(simulator.step)(walk.state, action, fate)
-    edge = action * simulator.num_observations + jax.vmap(simulator.observe)(state)
+    seen = jax.vmap(simulator.observe)(state)
+    edge = (node * simulator.num_actions + action) * simulator.num_observations + seen
     over = walk.over | ends
-    child = tree.children[lanes, node, edge]
-    leaves = within & (child == 0) & ~over
+    child = find(tree.children, edge)
     return walk._replace(
         turn=walk.turn + 1,
         state=state,
         over=over,
         node=jnp.where(within & (child > 0) & ~over, child, -1),
-        leaf=jnp.where(leaves, node, walk.leaf),
-        edge=jnp.where(leaves, edge, walk.edge),
+        left=jnp.where(within & (child == 0) & ~over, edge, walk.left),
         nodes=walk.nodes.at[walk.turn].set(walk.node),
         actions=walk.actions.at[walk.turn].set(action),
         rewards=walk.rewards.at[walk.turn].set(jnp.where(walk.over, 0.0, reward)),
@@ -224,7 +230,7 @@ def _credit(discount: float, tree: Tree, walk: Walk, total: Float[Array, " B"], 
         return turn - 1, total, credited(counts, walk.nodes[turn], walk.actions[turn], total)
 
     *_, counts = jax.lax.while_loop(lambda carry: carry[0] >= 0, turn, (walk.turn - 1, total, tree.counts))
-    return Tree(counts, grown(tree.children, walk.leaf, walk.edge, child))
+    return Tree(counts, grown(tree.children, walk.left, child))
 
 
 def bounds(counts: Float[Array, "B C"], exploration: float) -> Float[Array, "B A"]:
@@ -245,13 +251,34 @@ def credited(
     return counts.at[lanes, jnp.where(place < 0, outside, place)].set(row, mode="drop", unique_indices=True)
 
 
-def grown(
-    children: Int[Array, "B K E"], leaf: Int[Array, " B"], edge: Int[Array, " B"], child: Int[Array, ""]
-) -> Int[Array, "B K E"]:
-    """The tables with one more node in each tree, below an edge of `leaf`, where that is not -1."""
-    lanes, outside = jnp.arange(leaf.shape[0]), children.shape[1]
-    place = jnp.where(leaf < 0, outside, leaf)
-    return children.at[lanes, place, edge].set(child, mode="drop", unique_indices=True)
+def buckets(batch: int, num_nodes: int) -> Int[Array, "B J E"]:
+    """Empty tables for this many nodes: a power of two of buckets, with one node or less in each on average."""
+    return jnp.zeros((batch, 1 << (num_nodes - 1).bit_length(), 2 * SLOTS), jnp.int32)
+
+
+def find(children: Int[Array, "B J E"], edge: Int[Array, " B"]) -> Int[Array, " B"]:
+    """In each tree the node below an edge, or 0: the root is below none."""
+    keys, nodes = jnp.split(children[jnp.arange(edge.shape[0]), _bucket(children, edge)], 2, axis=1)
+    return jnp.sum(jnp.where(keys == edge[:, None] + 1, nodes, 0), axis=1)
+
+
+def grown(children: Int[Array, "B J E"], edge: Int[Array, " B"], node: Int[Array, ""]) -> Int[Array, "B J E"]:
+    """The tables with `node` below an edge of each tree, where that is not -1.
+
+    Where the bucket is full (one time in a million) the edge stays without a node, and search ends there in a rollout.
+    """
+    lanes, bucket = jnp.arange(edge.shape[0]), _bucket(children, edge)
+    row = children[lanes, bucket]
+    slot = jnp.argmax(row[:, :SLOTS] == 0, axis=1)
+    here = jax.nn.one_hot(slot, SLOTS, dtype=jnp.int32) * (row[:, :SLOTS] == 0).astype(jnp.int32)
+    row = row + jnp.concatenate([here * (edge[:, None] + 1), here * node], axis=1)
+    place = jnp.where(edge < 0, children.shape[1], bucket)
+    return children.at[lanes, place].set(row, mode="drop", unique_indices=True)
+
+
+def _bucket(children: Int[Array, "B J E"], edge: Int[Array, " B"]) -> Int[Array, " B"]:
+    """Where the tables keep an edge."""
+    return (mix(edge.astype(jnp.uint32)) & jnp.uint32(children.shape[1] - 1)).astype(jnp.int32)
 
 
 def results(counts: Float[Array, "B C"]) -> Search:
@@ -268,15 +295,20 @@ def _shares(batch: int) -> list[slice]:
     return [slice(first, last) for first, last in itertools.pairwise(edges)]
 
 
-def check_size(batch: int, num_simulations: int, exploration: float, width: int) -> None:
-    """Refuse what cannot be searched, before memory runs out: `width` numbers are kept for each node."""
+def check_size(batch: int, num_simulations: int, exploration: float, width: int, branches: int) -> None:
+    """Refuse what cannot be searched, before memory runs out: each node has `width` counts and `branches` edges."""
     if num_simulations < 1:
         raise ValueError(f"num_simulations is {num_simulations}; a search makes at least one.")
     if not exploration >= 0.0:
         raise ValueError(f"exploration is {exploration}; it must be at least 0.")
-    size = 4.0 * batch * (num_simulations + 1) * width
+    size = 4.0 * batch * (num_simulations + 1) * (width + 4 * SLOTS)
     if size > MAX_BYTES:
         raise ValueError(
-            f"{batch} trees of {num_simulations} simulations with {width} numbers at each node take {size:.2g} bytes, "
+            f"{batch} trees of {num_simulations} simulations with {width} counts at each node take {size:.2g} bytes, "
             f"more than {MAX_BYTES:.2g}; search fewer beliefs at once, or make fewer simulations."
+        )
+    if (num_simulations + 1) * branches >= MAX_EDGES:
+        raise ValueError(
+            f"{num_simulations} simulations with {branches} pairs of action and observation make "
+            f"{(num_simulations + 1) * branches:.2g} edges, more than can be numbered; make fewer simulations."
         )
