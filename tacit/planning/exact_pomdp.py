@@ -27,7 +27,7 @@ from tacit.arrays import Pomdp
 PRECISION = 1e-13
 """By how much vectors must differ to be told apart, as a part of the largest value."""
 
-WITNESS = 1e-9
+WITNESS = 1e-11
 """How much better than the rest a vector must be somewhere to be kept, likewise; linear programs are no finer."""
 
 SAMPLES = 20
@@ -40,7 +40,7 @@ INSTEAD = (
 )
 """What to do with larger problems."""
 
-MAX_CANDIDATES = 5_000
+MAX_CANDIDATES = 10_000
 """The most vectors that may be combined before pruning."""
 
 MAX_LINES = 40_000
@@ -49,7 +49,7 @@ MAX_LINES = 40_000
 MAX_STATES = 500
 """The most states."""
 
-SLACK = 0.1
+SLACK = 0.3
 """The part of the tolerance that may be lost by going on with fewer vectors."""
 
 MAX_BACKUPS = 20_000
@@ -88,7 +88,7 @@ def solve(pomdp: Pomdp, horizon: int) -> Plan:
     return Plan(tuple(turn.vectors for turn in turns), tuple(turn.actions for turn in turns), horizon, worth, 0.0)
 
 
-def solve_discounted(pomdp: Pomdp, tolerance: float = 1e-6) -> Plan:
+def solve_discounted(pomdp: Pomdp, tolerance: float | int = 1e-6) -> Plan:
     """One set of vectors for ever, whose value is within `tolerance` of the best everywhere.
 
     Backups go on until the last one moved no belief's value by more than tolerance (1 - γ) / γ, whatever it started
@@ -103,11 +103,12 @@ def solve_discounted(pomdp: Pomdp, tolerance: float = 1e-6) -> Plan:
     vectors = np.full((1, len(pomdp.initial)), pomdp.rewards.min(0).max() / (1.0 - pomdp.discount))
     for _ in range(MAX_BACKUPS):
         found = backup(pomdp, vectors)
-        error = rate * max(_rise(vectors, found.vectors), _rise(found.vectors, vectors))
+        enough = tolerance / rate if rate else np.inf
+        error = rate * max(_rise(vectors, found.vectors, enough), _rise(found.vectors, vectors, enough))
         if error <= tolerance:
             worth = float((found.vectors @ pomdp.initial).max())
             return Plan((found.vectors,), (found.actions,), None, worth, error)
-        vectors = _follow(pomdp, vectors, found, SLACK * tolerance / rate)
+        vectors = _follow(pomdp, vectors, found, SLACK * enough)
     raise ValueError(f"{MAX_BACKUPS} backups were not enough for a tolerance of {tolerance}; ask for less.")
 
 
@@ -317,9 +318,19 @@ def _witnesses(ahead: Float[np.ndarray, "B M S"]) -> tuple[Float[np.ndarray, "B 
     return beliefs / beliefs.sum(1, keepdims=True), answers[:, -1] * scale
 
 
-def _rise(before: Float[np.ndarray, "K S"], after: Float[np.ndarray, "L S"]) -> float:
-    """At most how much the value rose at any belief: max_α min_β max_s α(s) - β(s)."""
-    return max(float((vector - before).max(1).min()) for vector in after)
+def _rise(before: Float[np.ndarray, "K S"], later: Float[np.ndarray, "L S"], enough: float) -> float:
+    """At most how much the value rose at any belief, max_α max_b min_β b·(α - β); not exact if that is above `enough`.
+
+    What rose in single states, max_α min_β max_s α(s) - β(s), is a bound; where that is too much, programs decide.
+    """
+    bounds = np.array([(vector - before).max(1).min() for vector in later])
+    order, rise = np.argsort(-bounds), 0.0
+    for start in range(0, len(order), BATCH):
+        batch = order[start : start + BATCH]
+        if rise > enough or bounds[batch[0]] <= enough:
+            return max(rise, float(bounds[batch[0]]))
+        rise = max(rise, float(_witnesses(later[batch][:, None] - before)[1].max()))
+    return rise
 
 
 def _index(plan: Plan, turn: int) -> int:

@@ -95,7 +95,11 @@ class _Search(NamedTuple):
 
 
 def bounds(
-    pomdp: Pomdp, horizon: int | None = None, seconds: float = 30.0, gap: float = 1e-3, report: Report | None = None
+    pomdp: Pomdp,
+    horizon: int | None = None,
+    seconds: float | int = 30.0,
+    gap: float | int = 1e-3,
+    report: Report | None = None,
 ) -> Bounds:
     """Bounds on the value of the initial belief, tightened until they are within `gap` or the time is up.
 
@@ -145,7 +149,7 @@ def _root(search: _Search, first: SparseBelief) -> tuple[float, float]:
     return lower - search.margin, upper + search.margin
 
 
-def _trial(search: _Search, first: SparseBelief, target: float, deadline: float) -> None:
+def _trial(search: _Search, first: SparseBelief, target: float | int, deadline: float) -> None:
     """Walk down from the initial belief to where the bounds are close, and back both up on the way home."""
     pomdp, path, belief, turn = search.pomdp, [], first, 0
     while turn != search.horizon and time.perf_counter() < deadline:

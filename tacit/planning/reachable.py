@@ -22,7 +22,7 @@ from scipy import sparse
 from tacit.arrays import Pomdp
 from tacit.planning.belief_update import joint, num_rows, posteriors
 
-MAX_NUMBERS = 50_000_000
+MAX_NUMBERS = 20_000_000
 """The most numbers that the beliefs after one turn may hold, so that memory does not run out."""
 
 DIGITS = 12
