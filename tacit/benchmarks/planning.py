@@ -41,7 +41,7 @@ from tacit.pomdps import tiger
 from tacit.pomdps.rock_sample_simulator import RockSampleSimulator
 
 TWIN = Path(__file__).parents[2] / "tests" / "oracles" / "numpy_pomcp.py"
-BATCH = 256
+BATCH = 512
 """Searches side by side."""
 NUM_SIMULATIONS = 1000
 """Of each search, whosever it is."""
@@ -218,7 +218,9 @@ def searched(name: str) -> list[dict[str, Any]]:
             )
     for mine, label in ((many, f"{BATCH} searches"), (one, "1 search")):
         held = theirs and theirs.megabytes
-        rows.append(row(f"{name}: {label}, memory / pomdp-py", "MB", mine.megabytes, held, None))
+        rows.append(
+            row(f"{name}: {label}, memory / pomdp-py", "MB", mine.megabytes, held, held and mine.megabytes / held)
+        )
     return rows
 
 
