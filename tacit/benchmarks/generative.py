@@ -32,7 +32,7 @@ def tabular(problem: Pomdp) -> Generative:
     sights = [_rows(matrix, len(problem.initial)) for matrix in problem.observations]
     rewards = problem.rewards.tolist()
     stays = np.stack([matrix.diagonal() for matrix in problem.transitions]) > 1.0 - 1e-12
-    ends = (stays.all(axis=0) & ~problem.rewards.any(axis=1)).astype(int).tolist()
+    ends = (np.all(stays, axis=0) & ~np.any(problem.rewards, axis=1)).tolist()
     firsts, bounds = _rows(sparse.csr_array(problem.initial[None]), 1)[0]
 
     def start() -> int:

@@ -241,15 +241,15 @@ def make() -> list[dict[str, Any]]:
 
 
 def draw(figure: Any) -> None:
-    """What one more theta costs: exact backups of both kinds, and a search of 1000 simulations."""
-    axes = figure.subplots()
+    """What one more theta costs: exact backups of both kinds, and a search's share of many side by side."""
+    axes, beside = figure.subplots(), f", one of {BATCH} at once"
     few = [count for count in COUNTS if count <= MOST_COORDINATED]
     one = [NUM_SIMULATIONS / apart(ours, f"chef-world, {count} recipes", BATCH).rate for count in COUNTS]
     both = [NUM_SIMULATIONS / apart(pairs, count, BATCH).rate for count in COUNTS]
     axes.semilogy(few, [apart(coordinated, count) for count in few], marker="o", label="exact, coordinator")
     axes.semilogy(COUNTS, [apart(exact, count) for count in COUNTS], marker="o", label="exact, generalised backup")
-    axes.semilogy(COUNTS, both, marker="o", label=f"POMCP for both players, {NUM_SIMULATIONS} simulations")
-    axes.semilogy(COUNTS, one, marker="o", label=f"POMCP, human fixed, {NUM_SIMULATIONS} simulations")
+    axes.semilogy(COUNTS, both, marker="o", label=f"POMCP for both players, {NUM_SIMULATIONS} simulations{beside}")
+    axes.semilogy(COUNTS, one, marker="o", label=f"POMCP, human fixed, {NUM_SIMULATIONS} simulations{beside}")
     axes.set_xlabel("recipes, |Θ|")
     axes.set_ylabel("time (s)")
     axes.set_xticks(COUNTS)
