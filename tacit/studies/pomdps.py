@@ -39,6 +39,9 @@ ROCKS = {(4, 4): 18.0, (5, 5): 19.2, (5, 7): 24.7, (7, 8): 21.4}
 PUBLISHED = 0.15
 """How far published values of RockSample may be off: they are rounded, and lower bounds or means of play."""
 
+MAX_NUMBERS = 2_000_000
+"""The most numbers that the beliefs of the episodes that are played may hold."""
+
 KAELBLING = "Kaelbling, Littman and Cassandra 1998, section 5.1; value iteration of its own"
 FOR_EVER = "600 exact backups; SARSOP and pomdp-py print 19.3714"
 MAZE = "HumanCompatibleAI/assistance-games tests that the return of PBVI over 20 turns is in (1.7, 2.1)"
@@ -146,7 +149,7 @@ def rock(size: tuple[int, int], config: Config, rng: np.random.Generator) -> lis
     claims = holding(name, found, ROCKS[size], PUBLISHED, ROCKY)
     if size == (4, 4):
         claims.append(at_least(f"{name}_near", -(found.upper - found.lower), -config.gap, "the gap asked for"))
-    episodes = config.num_episodes if len(problem.initial) < 5_000 else config.num_episodes // 20
+    episodes = min(config.num_episodes, MAX_NUMBERS // len(problem.initial))
     return [*claims, *played(name, problem, found, 160, episodes, rng)]
 
 
