@@ -41,7 +41,7 @@ from tacit.pomdps import tiger
 from tacit.pomdps.rock_sample_simulator import RockSampleSimulator
 
 TWIN = Path(__file__).parents[2] / "tests" / "oracles" / "numpy_pomcp.py"
-BATCH = 512
+BATCH = 256
 """Searches side by side."""
 NUM_SIMULATIONS = 1000
 """Of each search, whosever it is."""
