@@ -20,8 +20,8 @@ PICTURES = DOCS / "theory"
 HEAD = """# What is checked
 
 Every line is a claim of a study: a number that tacit measures, beside the one that a paper, a closed form or an
-independent computation gives. `tacit study NAME` checks them again, `tacit study all --tier tiny` all of them. This page
-is written by `docs/papers.py` from what they say; figures are those of the tiny tier.
+independent computation gives. `tacit study NAME` checks them again, `tacit study all --tier tiny` all of them. This
+page is written by `docs/papers.py` from what they say; figures are those of the tiny tier.
 """
 
 
@@ -70,7 +70,7 @@ def main(words: list[str]) -> None:
     if words:
         reports = json.loads(Path(words[0]).read_text(encoding="utf-8"))
     else:
-        reports = [claims.run(member, "tiny", None).json() for member in members("tacit.studies")]
+        reports = [report.json() for report in claims.run_all(members("tacit.studies"), "tiny", None)]
     if "--check" in words:
         if names(page(reports)) != names(PAGE.read_text(encoding="utf-8")):
             sys.exit("docs/papers.md names other claims than the studies: run `uv run --extra plots docs/papers.py`.")

@@ -246,8 +246,7 @@ class Study:
             return plot_member(find("tacit.studies", self.name), self.plot)
         chosen = listed("studies") if self.name == "all" else [find("tacit.studies", self.name)]
         reports = []
-        for study in chosen:
-            report = claims.run(study, self.tier, self.data)
+        for report in claims.run_all(chosen, self.tier, self.data):
             reports.append(report)
             if not self.json:
                 print(f"{report.study}: {'skipped: ' + report.skipped if report.skipped else ''}")

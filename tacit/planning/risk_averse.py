@@ -146,7 +146,7 @@ def _by_linear_program(
     going = np.flatnonzero(turn < world.horizon - 1)
     moves = sparse.coo_array(world.transitions[state[going], action[going]])
     enter = sparse.csr_array((moves.data, ((turn[going][moves.row] + 1) * states + moves.col, going[moves.row])), shape)
-    balance = leave - enter
+    balance = sparse.csr_array(leave - enter)
     met = np.diff(balance.indptr) > 0
     first = np.append(world.initial, np.zeros(shape[0] - states))
     gains = weights @ world.features[state, action].T

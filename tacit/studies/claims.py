@@ -3,6 +3,11 @@
 import ast
 import importlib
 import importlib.util
+import itertools
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,12 +30,12 @@ class Claim(NamedTuple):
 
 def near(name: str, measured: float, expected: float, tolerance: float, source: str) -> Claim:
     """Claim that `measured` is within `tolerance` of `expected`."""
-    return Claim(name, measured, expected, tolerance, abs(measured - expected) <= tolerance, source)
+    return Claim(name, float(measured), float(expected), tolerance, bool(abs(measured - expected) <= tolerance), source)
 
 
 def at_least(name: str, measured: float, bound: float, source: str) -> Claim:
     """Claim that `measured` reaches `bound`."""
-    return Claim(name, measured, bound, 0.0, measured >= bound, source)
+    return Claim(name, float(measured), float(bound), 0.0, bool(measured >= bound), source)
 
 
 class Report(NamedTuple):
@@ -51,6 +56,17 @@ def run(study: Member, tier: str, data: Path | None) -> Report:
     if reason is not None:
         return Report(study.name, reason, [])
     return Report(study.name, None, study.load().make(tier, data))
+
+
+def run_all(studies: Sequence[Member], tier: str, data: Path | None) -> Iterator[Report]:
+    """Run many studies, as many at once as there are processors, each in a process of its own; in the order given."""
+    # Spawned, since a process that has started JAX cannot be forked.
+    workers = min(os.cpu_count() or 1, len(studies))
+    if workers == 1:
+        yield from (run(study, tier, data) for study in studies)
+        return
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(run, studies, itertools.repeat(tier), itertools.repeat(data))
 
 
 def lacking(study: Member, data: Path | None) -> str | None:

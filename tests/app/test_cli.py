@@ -134,7 +134,7 @@ def test_list_is_what_the_folders_hold(capsys):
 def test_a_failed_claim_is_exit_status_1(capsys, monkeypatch):
     for measured, status in ((1.0, 0), (3.0, 1)):
         report = claims.Report("particles", None, [claims.near("x", measured, 1.0, 0.5, "here")])
-        monkeypatch.setattr(claims, "run", lambda study, tier, data, report=report: report)
+        monkeypatch.setattr(claims, "run_all", lambda studies, tier, data, report=report: [report])
         assert cli.main(["study", "particles", "--json"]) == status
         (row,) = json.loads(capsys.readouterr().out)
         assert set(row) == {"study", "skipped", "claims"}
