@@ -24,7 +24,6 @@ from jaxtyping import Float
 
 from tacit.arrays import GameArrays, Numbers, Pomdp, distributions, numbers
 from tacit.planning.assistance import with_choices
-from tacit.planning.exact_pomdp import prune
 from tacit.planning.generalised_bellman import (
     Join,
     Keep,
@@ -38,6 +37,7 @@ from tacit.planning.generalised_bellman import (
     noisy_answer,
     restrictions,
 )
+from tacit.planning.pruning import prune
 from tacit.planning.sweeps import Plans, check_sight, finite, for_ever, worth
 
 MAX_THETAS = 12

@@ -11,6 +11,7 @@ from scipy.optimize import linprog
 from tacit.arrays import pomdp
 from tacit.planning import exact_pomdp, fast_bounds, point_based, reachable, sawtooth
 from tacit.planning.belief_update import after, joint, posteriors
+from tacit.planning.pruning import prune
 from tacit.planning.simulation import simulate
 from tacit.pomdps import rock_sample, tiger
 
@@ -204,7 +205,7 @@ def test_pruning_keeps_exactly_the_vectors_that_win(states: int) -> None:
     rng = np.random.default_rng()
     vectors = rng.normal(size=(60, states)) * 0.3 - (rng.random((60, 1)) * 0.4)
     vectors = np.concatenate([vectors, vectors[:20], (vectors[:20] + vectors[20:40]) / 2])
-    kept = set(exact_pomdp.prune(vectors).tolist())
+    kept = set(prune(vectors).tolist())
     for index in range(60):
         same = [index, *([index + 60] if index < 20 else [])]
         lead = lead_somewhere(vectors[index], np.delete(vectors, same, axis=0))
@@ -214,11 +215,11 @@ def test_pruning_keeps_exactly_the_vectors_that_win(states: int) -> None:
 
 
 def test_pruning_copes_with_ties() -> None:
-    assert exact_pomdp.prune(np.zeros((5, 3))).tolist() == [0]
-    assert len(exact_pomdp.prune(np.tile(np.eye(4), (3, 1)))) == 4
+    assert prune(np.zeros((5, 3))).tolist() == [0]
+    assert len(prune(np.tile(np.eye(4), (3, 1)))) == 4
     grid = np.array(list(itertools.product([0.0, 1.0], repeat=4)))
-    assert exact_pomdp.prune(grid).tolist() == [15]
-    assert exact_pomdp.prune(np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0], [0.5, 0.5]])).tolist() == [0, 2]
+    assert prune(grid).tolist() == [15]
+    assert prune(np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0], [0.5, 0.5]])).tolist() == [0, 2]
 
 
 FOREVER = ((2, 3, 2), (3, 2, 2), (4, 2, 2))
