@@ -89,6 +89,8 @@ def _entries(tokens: Tokens, table: str, found: Int[np.ndarray, "E 3"]) -> Entri
     few = np.flatnonzero(given < most - 2)
     if len(few):
         raise fault(tokens, int(keywords[few[0]]), f"`R:` needs an action and a state at least; {_hint(table)}")
+    if (keywords + 2 * given >= ends).any():
+        raise fault(tokens, len(tokens.symbols), f"the file ends after a colon; {_hint(table)}")
     return Entries(keywords, given, keywords + 1 + 2 * given, ends)
 
 

@@ -400,6 +400,8 @@ BROKEN = {
     "too few coordinates": (FULL + "R: open 1 2 3 4 5 6", 17, "at least"),
     "infinite": (replaced("10.0", "1e999"), 16, "`1e999` stands where a number is wanted"),
     "unknown section": (FULL + "U: 3", 17, "`U`"),
+    "ends in a section": (FULL + "T:", 17, "the file ends after a colon"),
+    "ends in an entry": (FULL + "R: open : left :", 17, "the file ends after a colon"),
 }
 
 
