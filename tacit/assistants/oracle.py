@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from tacit.assistants.hand import building_game, hand
-from tacit.core import Assistant, Game, Human, Theta
+from tacit.core import ASSISTANT, Assistant, Game, Human, Theta
 from tacit.games.building.actions import EditLogits
-from tacit.games.building.game import House, Observation, bare_ground
+from tacit.games.building.game import House, Observation, bare_ground, building_game
+from tacit.games.building.hand import hand
 
 
 class Certainty(NamedTuple):
@@ -32,7 +32,7 @@ class Oracle(Assistant):
     def logits(self, memory: None, observation: Observation, key: Key[Array, ""]) -> tuple[EditLogits, None]:
         """The hand's, with no doubt."""
         del key
-        return hand(observation, self.thoughts(memory).probabilities, threshold=0.0), memory
+        return hand(observation, self.thoughts(memory).probabilities, 0.0, ASSISTANT), memory
 
     def thoughts(self, memory: None) -> Certainty:
         """The house."""
@@ -43,7 +43,7 @@ class Oracle(Assistant):
 def make(game: Game, human: Human) -> Oracle:
     """The yardstick, not yet told anything: see `reveal`."""
     del human
-    building = building_game(game, "oracle")
+    building = building_game(game, "The assistant 'oracle'")
     return Oracle(bare_ground(building.shape), building.num_kinds)
 
 

@@ -16,11 +16,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from tacit.assistants import evidence, parts
-from tacit.assistants.hand import building_game, hand
 from tacit.beliefs.particles import ParticleBelief
 from tacit.core import ASSISTANT, HUMAN, Assistant, Game, Human
 from tacit.games.building.actions import EditLogits
-from tacit.games.building.game import BuildingGame, Observation
+from tacit.games.building.game import BuildingGame, Observation, building_game
+from tacit.games.building.hand import hand
 from tacit.games.building.houses import HouseGenerator
 from tacit.humans import builder
 from tacit.humans.builder import Builder, Notes, Persona
@@ -94,7 +94,7 @@ class Particles(Assistant):
     def logits(self, memory: Knowledge, observation: Observation, key: Key[Array, ""]) -> tuple[EditLogits, Knowledge]:
         """Learn from what the human did last, then act on it."""
         memory = self.learn(memory, observation, key)
-        return hand(observation, memory.probabilities, self.threshold), memory
+        return hand(observation, memory.probabilities, self.threshold, ASSISTANT), memory
 
     def thoughts(self, memory: Knowledge) -> Thoughts:
         """What each cell probably should be."""
@@ -164,7 +164,7 @@ def generator_of(game: BuildingGame) -> HouseGenerator:
 def make(game: Game, human: Human) -> Particles:
     """The assistant for the houses of `game`. It takes every person for a builder, whoever `human` is."""
     del human
-    building = building_game(game, "particles")
+    building = building_game(game, "The assistant 'particles'")
     generator = generator_of(building)
     return Particles(building, generator, builder.make(building), marginal_prior(generator, building.num_kinds))
 

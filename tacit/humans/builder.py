@@ -23,7 +23,7 @@ from tacit.core import ASSISTANT, HUMAN, Game, Human
 from tacit.games.building import walking
 from tacit.games.building.actions import DIRECTIONS, MOVE, PASS, EditLegal, EditLogits, decode
 from tacit.games.building.blocks import AIR, DIRT, FIRST_PLACEABLE
-from tacit.games.building.game import BuildingGame, House, Observation
+from tacit.games.building.game import House, Observation, building_game
 from tacit.humans.persona import Persona, draw_persona, eagerness
 
 T = TypeVar("T")
@@ -272,6 +272,5 @@ class Builder(Human):
 
 def make(game: Game, speed: float = 1.0) -> Builder:
     """The builder of this game's houses, acting `speed` times as often as real people."""
-    if not isinstance(game, BuildingGame):
-        raise ValueError("The builder plays the building game only.")
-    return Builder(game.shape, game.num_kinds, game.reach, speed)
+    building = building_game(game, "The builder")
+    return Builder(building.shape, building.num_kinds, building.reach, speed)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from tacit.assistants import oracle, particles
-from tacit.assistants.hand import gains, hand
 from tacit.core import ASSISTANT, HUMAN
 from tacit.games import building_small, two_edits
 from tacit.games.building.actions import BREAK, MOVE, PLACE, decode
 from tacit.games.building.blocks import AIR, BEDROCK, FIRST_PLACEABLE
 from tacit.games.building.game import bare_ground, similarity
+from tacit.games.building.hand import gains, hand
 from tacit.humans import builder
 
 RNG = np.random.default_rng()
@@ -26,7 +26,7 @@ def certain(house):
 @jax.jit
 def act(state, probabilities, key):
     """The assistant's turn by the hand, the human passing: the next state and what was done."""
-    logits = hand(GAME.observe(state)[ASSISTANT], probabilities, 0.2)
+    logits = hand(GAME.observe(state)[ASSISTANT], probabilities, 0.2, ASSISTANT)
     action = GAME.sample(logits, GAME.legal(state)[ASSISTANT], key)
     return GAME.step(state, jnp.stack([jnp.zeros((), jnp.int32), action]), key), decode(action, NUM_KINDS, 512)
 
@@ -120,6 +120,25 @@ def test_shut_in_it_digs_itself_out_for_enough_work():
     state, done = work(start(walls), certain(house), 60)
     assert (state.blocks == house).all()
     assert 1 <= done.count(BREAK) <= 3
+
+
+def test_the_humans_hand_is_the_assistants_with_the_bodies_exchanged():
+    walls = bare_ground(SHAPE).at[3:6, 2:5, 3:6].set(6).at[4, 2:4, 4].set(AIR)
+    belief = jnp.asarray(RNG.dirichlet(np.full(NUM_KINDS, 0.2), SHAPE), jnp.float32)
+
+    @jax.jit
+    def hands(state, probabilities):
+        other = state._replace(feet=state.feet[::-1])
+        return (
+            hand(GAME.observe(state)[ASSISTANT], probabilities, 0.2, ASSISTANT),
+            hand(GAME.observe(other)[HUMAN], probabilities, 0.2, HUMAN),
+            hand(GAME.observe(state)[HUMAN], probabilities, 0.2, HUMAN),
+        )
+
+    for state, probabilities in ((start(), belief), (start(walls), certain(walls.at[1, 2:5, 1:5].set(5)))):
+        assistant, human, own = hands(state, probabilities)
+        assert all(np.array_equal(one, other) for one, other in zip(assistant, human, strict=True))
+        assert not all(np.array_equal(one, other) for one, other in zip(assistant, own, strict=True))
 
 
 @pytest.mark.parametrize("module", [oracle, particles])

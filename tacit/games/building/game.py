@@ -300,3 +300,10 @@ class BuildingGame(Game):
     def log_prob(self, logits: EditLogits, legal: EditLegal, action: Int[Array, ""]) -> Float[Array, ""]:
         """Log-probability that `sample` gives `action`."""
         return factored.log_prob(logits, legal, action)
+
+
+def building_game(game: Game, who: str) -> BuildingGame:
+    """The game, if it is a building game: `who` plays no other. Raises ValueError where it is another."""
+    if not isinstance(game, BuildingGame):
+        raise ValueError(f"{who} plays the building game only, not {type(game).__name__}.")
+    return game

@@ -1,9 +1,9 @@
-"""Given what each cell probably should be, which block should the assistant place or break now? A greedy hand.
+"""Given what each cell probably should be, which block should a player place or break now? A greedy hand.
 
 The reward of an edit is linear in theta written as per-cell probabilities q, so its expectation is exact: filling an
 air cell with kind m gains 2 q_m - 1, breaking a block of kind k gains 1 - 2 q_k. The hand takes the edit, or the first
-step towards the edit, whose gain discounted by the walk is highest. It serves the oracle (q is 0 or 1), the particles
-and a learned belief alike.
+step towards the edit, whose gain discounted by the walk is highest. It serves a human who plans and the oracle (q is 0
+or 1), the particles and a learned belief alike; `player` says whose hand it is.
 """
 
 from typing import NamedTuple
@@ -11,10 +11,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int8
 
-from tacit.core import ASSISTANT, HUMAN, Game
 from tacit.games.building.actions import DIRECTIONS, EditLogits
 from tacit.games.building.blocks import AIR, BEDROCK, FIRST_PLACEABLE
-from tacit.games.building.game import BuildingGame, Observation
+from tacit.games.building.game import Observation
 from tacit.games.building.walking import (
     DIG,
     UNREACHABLE,
@@ -65,9 +64,9 @@ def touching(solid: Bool[Array, "X Y Z"]) -> Bool[Array, "X Y Z"]:
     return near
 
 
-def approach(ways: Walk, observation: Observation) -> Walk:
+def approach(ways: Walk, observation: Observation, player: int) -> Walk:
     """The way to where each cell is sure to be seen, or else to next to it."""
-    sure = in_sight(ways, observation.blocks, observation.feet[HUMAN])
+    sure = in_sight(ways, observation.blocks, observation.feet[1 - player])
     hope = within_reach(ways, NEXT_TO)
     seen = sure.distance < UNREACHABLE
     return Walk(jnp.where(seen, sure.distance, hope.distance), jnp.where(seen, sure.move, hope.move))
@@ -83,38 +82,41 @@ def towards(ways: Walk, value: Float[Array, "X Y Z"]) -> Float[Array, "6"]:
 
 
 def parking(
-    observation: Observation, probabilities: Float[Array, "X Y Z M"], ways: Walk
+    observation: Observation, probabilities: Float[Array, "X Y Z M"], ways: Walk, player: int
 ) -> tuple[Bool[Array, ""], Float[Array, "6"]]:
     """Whether the body is in nobody's way where it is, and how good each move is for getting out of it.
 
-    Out of the way is where the house hardly needs a block in either body cell, two cells or more from the human.
+    Out of the way is where the house hardly needs a block in either body cell, two cells or more from the other player.
     """
     needed = 1.0 - probabilities[..., AIR]
     in_house = jnp.maximum(needed, shift(needed, (0, -1, 0), 0))
     sizes = observation.blocks.shape
-    apart = [jnp.abs(jnp.arange(s, dtype=jnp.int32) - f) for s, f in zip(sizes, observation.feet[HUMAN], strict=True)]
+    other = observation.feet[1 - player]
+    apart = [jnp.abs(jnp.arange(s, dtype=jnp.int32) - f) for s, f in zip(sizes, other, strict=True)]
     near = (apart[0] <= 1)[:, None, None] & (apart[1] <= 2)[None, :, None] & (apart[2] <= 1)[None, None, :]
     clear = (in_house < 0.1) & ~near
-    feet = observation.feet[ASSISTANT]
+    feet = observation.feet[player]
     return clear[feet[0], feet[1], feet[2]], towards(ways, clear.astype(jnp.float32))
 
 
-def dig(ways: Walk, value: Float[Array, "X Y Z"], observation: Observation) -> tuple[Array, Array]:
+def dig(
+    ways: Walk, value: Float[Array, "X Y Z"], observation: Observation, player: int
+) -> tuple[Float[Array, "6"], Float[Array, "X Y Z"]]:
     """Values of the moves and of the blocks to break for someone who is shut in; the moves need no breaking."""
     moves = towards(ways, value)
     best = jnp.argmax(moves)
-    feet = observation.feet[ASSISTANT] + jnp.array(DIRECTIONS, jnp.int32)[best]
+    feet = observation.feet[player] + jnp.array(DIRECTIONS, jnp.int32)[best]
     in_way = body_cells(feet, observation.blocks.shape) & (observation.blocks != AIR)
     blocked = jnp.where(in_way, moves[best], 0.0)
     return jnp.where(in_way.any(), 0.0, moves), blocked
 
 
 def hand(
-    observation: Observation, probabilities: Float[Array, "X Y Z M"], threshold: float | Float[Array, ""]
+    observation: Observation, probabilities: Float[Array, "X Y Z M"], threshold: float | Float[Array, ""], player: int
 ) -> EditLogits:
-    """The assistant's preferences: edits that gain more than `threshold`, or steps towards them, or out of the way."""
-    blocks, feet = observation.blocks, observation.feet
-    legal = observation.legal[ASSISTANT]
+    """The player's preferences: edits that gain more than `threshold`, or steps towards them, or out of the way."""
+    blocks, feet, other = observation.blocks, observation.feet[player], observation.feet[1 - player]
+    legal = observation.legal[player]
     gain = gains(blocks, probabilities)
     emptied = (observation.touched != 0) & (blocks == AIR)
     place = jnp.where(gain.place > threshold, gain.place, 0.0) * jnp.where(emptied, DEFER, 1.0)
@@ -122,21 +124,21 @@ def hand(
     here_place, here_remove = legal.place.reshape(blocks.shape), legal.remove.reshape(blocks.shape)
 
     # What cannot be done from here is walked to, or dug to if there is no way to any of it.
-    human_body = body_cells(feet[HUMAN], blocks.shape)
-    far_place = jnp.where(~here_place & touching(blocks != AIR) & ~human_body, place, 0.0)
+    other_body = body_cells(other, blocks.shape)
+    far_place = jnp.where(~here_place & touching(blocks != AIR) & ~other_body, place, 0.0)
     far = jnp.maximum(far_place, jnp.where(here_remove, 0.0, remove))
-    ways = walk(walk_cost(blocks, feet[HUMAN]), feet[ASSISTANT])
-    moves = towards(approach(ways, observation), far)
+    ways = walk(walk_cost(blocks, other), feet)
+    moves = towards(approach(ways, observation, player), far)
     at_hand = jnp.maximum(jnp.where(here_place, place, 0.0), jnp.where(here_remove, remove, 0.0))
     idle = (moves.max() <= DEFER) & (at_hand.max() <= DEFER)
-    digging = walk(dig_cost(blocks, feet[HUMAN]), feet[ASSISTANT])
-    dug_moves, dug_blocks = dig(approach(digging, observation), far, observation)
+    digging = walk(dig_cost(blocks, other), feet)
+    dug_moves, dug_blocks = dig(approach(digging, observation, player), far, observation, player)
     shut_in = idle & (far.sum() >= WORTH_DIGGING)
     moves = jnp.where(shut_in, jnp.maximum(moves, dug_moves), moves)
     remove = jnp.where(shut_in, jnp.maximum(remove, dug_blocks), remove)
 
     # With nothing to do, stay out of the way.
-    parked, aside = parking(observation, probabilities, ways)
+    parked, aside = parking(observation, probabilities, ways, player)
     moves = jnp.where(idle & ~parked & (moves.max() == 0.0), ASIDE * aside, moves)
 
     def preference(value: Float[Array, "*S"]) -> Float[Array, "*S"]:
@@ -150,10 +152,3 @@ def hand(
         remove=preference(remove).reshape(-1),
         move=preference(moves),
     )
-
-
-def building_game(game: Game, name: str) -> BuildingGame:
-    """The game, if the assistant called `name` can play it. Raises ValueError for any but the building game."""
-    if not isinstance(game, BuildingGame):
-        raise ValueError(f"The assistant {name!r} plays the building game only, not {type(game).__name__}.")
-    return game
