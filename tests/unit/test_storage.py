@@ -19,10 +19,9 @@ import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tacit import storage
 from tacit.core import Assistant, Episode, Game, Human
 from tacit.play import play, retrace
-from tacit.storage import EpisodeHeader, StorageError, load_episode, read_about, save_episode, write_atomically
+from tacit.storage import EpisodeHeader, StorageError, files, load_episode, read_about, save_episode, write_atomically
 
 ABOUT = EpisodeHeader("doors", "pointer", "guesser", 7)
 
@@ -170,7 +169,7 @@ def test_another_game_is_refused_by_name_and_by_shape(path, game):
 
 
 def test_a_newer_format_asks_for_an_upgrade(path, game, monkeypatch, episode):
-    monkeypatch.setattr(storage, "FORMAT", storage.FORMAT + 1)
+    monkeypatch.setattr(files, "FORMAT", files.FORMAT + 1)
     save_episode(path, episode, ABOUT)
     monkeypatch.undo()
     with pytest.raises(StorageError, match=r"newer tacit \(format 2\); this one reads up to 1: upgrade tacit"):
@@ -249,7 +248,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_litter(path, game, episode, monk
     def no_space(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    for owner, call in ((storage.os, "fsync"), (Path, "replace")):
+    for owner, call in ((files.os, "fsync"), (Path, "replace")):
         monkeypatch.setattr(owner, call, no_space)
         with pytest.raises(StorageError, match=r"could not be written: No space left on device\."):
             save_episode(path, episode._replace(rewards=episode.rewards + 1), ABOUT)

@@ -1,10 +1,11 @@
-"""How are episodes kept on disk, so that they outlive a crash and load only where they belong?
+"""What is a file of tacit, and how is one written and read, so that it outlives a crash and nothing in it can run?
 
-A file is one safetensors file (arrays by leaf name) whose metadata holds one JSON header; nothing in it can run. Files
-are replaced whole: a reader sees the old one or the new one, never half of either.
+It is one safetensors file (arrays by leaf name) whose metadata holds one JSON header. Files are replaced whole: whoever
+reads sees the old one or the new one, never half of either.
 """
 
 import contextlib
+import functools
 import json
 import os
 import secrets
@@ -21,23 +22,12 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from tacit.core import Episode, Game
-
 FORMAT = 1
 """The newest format that this tacit reads, and the one that it writes."""
 
 
 class StorageError(ValueError):
     """A file could not be written or is not what it should be; the message is one sentence for the user."""
-
-
-class EpisodeHeader(NamedTuple):
-    """Who played what: names as on the command line, and the seed of the episode."""
-
-    game: str
-    human: str
-    assistant: str
-    seed: int
 
 
 class Provenance(NamedTuple):
@@ -47,14 +37,6 @@ class Provenance(NamedTuple):
     commit: str | None
     jax: str
     device: str
-
-
-class Recorded(NamedTuple):
-    """An episode as loaded."""
-
-    episode: Episode
-    about: EpisodeHeader
-    provenance: Provenance
 
 
 def provenance() -> Provenance:
@@ -83,74 +65,24 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         raise StorageError(f"{path} could not be written: {error.strerror or error}.") from error
 
 
-def save_episode(path: str | Path, episode: Episode, about: EpisodeHeader) -> None:
-    """Write one episode (not a batch of them) with its header, atomically."""
-    header = {"kind": "episode", **about._asdict(), **provenance()._asdict()}
-    write_atomically(path, _pack(episode, header))
-
-
-def read_about(path: str | Path) -> EpisodeHeader:
-    """Who played what in the episode at `path`. Raises StorageError when it is not an episode file."""
-    about, _ = _episode_header(path, _read(path)[0])
-    return about
-
-
-def load_episode(path: str | Path, game: Game, name: str | None = None) -> Recorded:
-    """Read the episode at `path`, which was played in `game`; with `name`, the game's own name must be that.
-
-    Raises StorageError, in one sentence, for a file that is cut short, damaged, newer or of another game.
-    """
-    header, arrays = _read(path)
-    about, written_with = _episode_header(path, header)
-    if name not in (None, about.game):
-        raise StorageError(f"{path} is an episode of {about.game}, not of {name}.")
-    num_turns = len(arrays["active"]) if "active" in arrays and arrays["active"].ndim else 0
-    episode = _unpack(path, arrays, header, _episode_like(game, num_turns), f"this {about.game}")
-    return Recorded(episode, about, written_with)
-
-
-def _episode_like(game: Game, num_turns: int) -> Episode:
-    """The shapes of an episode of `num_turns` turns."""
-
-    def blank() -> Episode:
-        key = jax.random.key(0)
-        first = game.init(key)
-        states = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[None], (num_turns + 1, *leaf.shape)), first)
-        actions, rewards = jnp.zeros((num_turns, 2), jnp.int32), jnp.zeros((num_turns, 2), jnp.float32)
-        return Episode(game.sample_theta(key), states, actions, rewards, jnp.zeros(num_turns, jnp.bool_), key)
-
-    return jax.eval_shape(blank)
-
-
-def _episode_header(path: str | Path, header: Mapping[str, Any]) -> tuple[EpisodeHeader, Provenance]:
-    """The two records of an episode's header, checked."""
-    if header.get("kind") != "episode":
-        raise StorageError(f"{path} is not an episode file.")
-    try:
-        about = EpisodeHeader(*(header[field] for field in EpisodeHeader._fields))
-        written_with = Provenance(*(header[field] for field in Provenance._fields))
-    except KeyError as error:
-        raise StorageError(f"{path} is damaged: its header has no {error.args[0]}.") from error
-    names_are_text = all(type(name) is str for name in (about.game, about.human, about.assistant))
-    if not names_are_text or type(about.seed) is not int:
-        raise StorageError(f"{path} is damaged: its header does not say who played.")
-    return about, written_with
-
-
-def _pack(tree: Any, header: Mapping[str, Any]) -> bytes:
-    """The bytes of a file that holds the leaves of `tree` under their own names."""
+def pack(tree: Any, header: Mapping[str, Any]) -> bytes:
+    """The bytes of a file that holds the leaves of `tree`, all of them arrays, under their own names."""
     leaves, generators = {}, {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         name = _leaf_name(path)
         if _is_key(leaf):
             generators[name] = str(jax.random.key_impl(leaf))
             leaf = jax.random.key_data(leaf)  # noqa: PLW2901
+        if name in leaves:
+            raise StorageError(f"Two arrays are called {name}, so no file can hold both.")
         leaves[name] = np.array(leaf, order="C")
+        if leaves[name].dtype.kind not in "biufc":
+            raise StorageError(f"{name or 'The array'} is {leaves[name].dtype}, which no file of ours holds: cast it to float32.")
     whole = {"format": FORMAT, **header, "keys": generators, "leaves": sorted(leaves), "checksum": _checksum(leaves)}
     return safetensors.numpy.save(leaves, {"tacit": json.dumps(whole, sort_keys=True)})
 
 
-def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The header and the arrays of the file at `path`; its format, its length and its checksum are checked."""
     try:
         data = Path(path).read_bytes()
@@ -163,7 +95,7 @@ def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         if type(written_as) is not int:
             raise TypeError
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise StorageError(f"{path} is not an episode file of tacit, or it is cut short.") from error
+        raise StorageError(f"{path} is not a file of tacit, or it is cut short.") from error
     if written_as > FORMAT:
         raise StorageError(
             f"{path} was written by a newer tacit (format {written_as}); this one reads up to {FORMAT}: upgrade tacit."
@@ -177,15 +109,13 @@ def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return header, arrays
 
 
-def _unpack(
-    path: str | Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any], like: Any, owner: str
-) -> Any:
-    """`arrays` in the structure of `like`, whose shapes and types they must have."""
+def unpack(path: str | Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any], like: Any, owner: str) -> Any:
+    """`arrays` in the structure of `like`, whose names, shapes and types they must have; NumPy's stay NumPy's."""
     expected, structure = jax.tree_util.tree_flatten_with_path(like)
     names = [_leaf_name(leaf_path) for leaf_path, _ in expected]
     if sorted(names) != sorted(arrays):
         odd = min(set(names) ^ set(arrays))
-        raise StorageError(f"{path} does not fit {owner}: {odd} is in only one of them.")
+        raise StorageError(f"{path} does not fit {owner}: {odd} is {'not in it' if odd in names else 'only in it'}.")
     leaves = []
     for name, (_, wanted) in zip(names, expected, strict=True):
         leaf = _leaf(path, arrays[name], header, name) if _is_key(wanted) else arrays[name]
@@ -194,7 +124,7 @@ def _unpack(
                 f"{path} does not fit {owner}: {name} is {leaf.dtype}{list(leaf.shape)}, "
                 f"not {wanted.dtype}{list(wanted.shape)}."
             )
-        leaves.append(jnp.asarray(leaf))
+        leaves.append(leaf if isinstance(wanted, np.ndarray | np.generic) else jnp.asarray(leaf))
     return jax.tree_util.tree_unflatten(structure, leaves)
 
 
@@ -240,9 +170,10 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+@functools.cache
 def _commit() -> str | None:
-    """The commit of the checkout that tacit runs from."""
-    root = Path(__file__).resolve().parent.parent
+    """The commit of the checkout that tacit runs from, as this process found it."""
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

@@ -1,0 +1,1 @@
+"""Experience becomes parameters: nothing here knows a role or a game."""
