@@ -21,10 +21,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Int8
 
 from tacit.core import HUMAN
-from tacit.games.building.actions import BREAK, PASS, PLACE, EditLegal, decode, log_prob
+from tacit.games.building.actions import PASS, PLACE, EditLegal, decode, log_prob
 from tacit.games.building.blocks import AIR, FIRST_PLACEABLE
 from tacit.games.building.checking import recorded_game
-from tacit.games.building.game import BuildingGame, Edits, House, State
+from tacit.games.building.game import BuildingGame, House, State
+from tacit.games.building.recorded import states
 from tacit.games.building.recordings import NUM_KINDS, Recording, load_recordings
 from tacit.humans.builder import Notes, Scene, decide, look, plan
 from tacit.humans.builder import make as make_builder
@@ -77,27 +78,6 @@ class Fit(NamedTuple):
     uniform: float
     builder_acting: float
     types_acting: float
-
-
-def states(recording: Recording) -> State:
-    """The recording as states of our game, with a leading axis of rows."""
-    blocks = jnp.asarray(recording.blocks)
-    actions = recording.actions.astype(np.int32)
-    previous = np.concatenate([[PASS], actions[:-1]]).astype(np.int32)
-    done = decode(jnp.asarray(previous), NUM_KINDS, blocks[0].size)
-    flat = recording.blocks.reshape(len(actions), -1)
-    rows, cell = np.arange(len(actions)), np.asarray(done.cell)
-    before, after = flat[np.maximum(rows - 1, 0), cell], flat[rows, cell]
-    edited = ((np.asarray(done.what) == PLACE) | (np.asarray(done.what) == BREAK)) & (before != after)
-    nobody = np.zeros_like(cell)
-    edits = Edits(
-        jnp.asarray(np.stack([np.where(edited, cell, -1), nobody - 1], -1), jnp.int32),
-        jnp.asarray(np.stack([before, nobody.astype(np.int8)], -1)),
-        jnp.asarray(np.stack([after, nobody.astype(np.int8)], -1)),
-    )
-    last = jnp.asarray(np.stack([previous, nobody], -1), jnp.int32)
-    feet = jnp.asarray(recording.feet, jnp.int32)
-    return State(blocks, jnp.zeros_like(blocks), feet, edits, last, last > 0, jnp.arange(len(actions), dtype=jnp.int32))
 
 
 @eqx.filter_jit

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tacit.games.building.recorded import states
 from tacit.games.building.recordings import load_recordings
 from tacit.humans.builder import Persona
 from tacit.studies import builders
@@ -34,13 +35,13 @@ def test_people_are_explained_better_than_by_habit():
 @needs_data
 def test_edits_are_read_from_the_worlds():
     recording = next(load_recordings(ALONE, lambda _: None))
-    states = jax.tree.map(np.asarray, builders.states(recording))
+    seen = jax.tree.map(np.asarray, states(recording))
     blocks = recording.blocks.reshape(len(recording.actions), -1)
     changed = (blocks[1:] != blocks[:-1]).any(1)
-    cells = states.edits.cell[1:, 0]
+    cells = seen.edits.cell[1:, 0]
     assert (cells[~changed] == -1).all()
     assert (cells >= 0).sum() > 0.95 * changed.sum()
     for t in np.flatnonzero(cells >= 0):
-        assert blocks[t, cells[t]] == states.edits.before[t + 1, 0] != blocks[t + 1, cells[t]]
-        assert blocks[t + 1, cells[t]] == states.edits.after[t + 1, 0]
-    assert (states.last_actions[1:, 0] == recording.actions[:-1]).all()
+        assert blocks[t, cells[t]] == seen.edits.before[t + 1, 0] != blocks[t + 1, cells[t]]
+        assert blocks[t + 1, cells[t]] == seen.edits.after[t + 1, 0]
+    assert (seen.last_actions[1:, 0] == recording.actions[:-1]).all()
