@@ -18,7 +18,7 @@ from tacit.members import Member, find, members
 if TYPE_CHECKING:
     from rich.console import Console
 
-KINDS = ("games", "humans", "assistants", "feedback", "studies")
+KINDS = ("games", "humans", "assistants", "feedback", "studies", "recipes")
 USAGE, INTERRUPTED = 2, 130
 
 
@@ -65,12 +65,12 @@ class Demo:
 
 @dataclass(frozen=True)
 class List:
-    """List what there is: games, humans, assistants, feedback, studies.
+    """List what there is: games, humans, assistants, feedback, studies, recipes.
 
     Example: tacit list assistants
     """
 
-    kind: Positional[Literal["games", "humans", "assistants", "feedback", "studies"] | None] = None
+    kind: Positional[Literal["games", "humans", "assistants", "feedback", "studies", "recipes"] | None] = None
     """Only these."""
     json: Json = False
 
@@ -86,6 +86,53 @@ class List:
         width = max([len(row["name"]) for row in rows], default=0)
         for row in rows:
             print(f"{row['kind']:<10}  {row['name']:<{width}}  {row['about']}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a recipe's weights; no kill or crash costs more than the last minute, and --resume goes on.
+
+    Ctrl-C stops after the round. In the folder are checkpoint.safetensors, metrics.jsonl (a line a round) and, at the
+    end, RECIPE.safetensors with its model card RECIPE.md.
+
+    Example: tacit train belief-small --out runs/mine
+    """
+
+    recipe: Positional[str]
+    """What to train; see tacit list recipes."""
+    resume: bool = False
+    """Go on with the run in the folder."""
+    out: Annotated[Path | None, arg(metavar="DIR")] = None
+    """The run's folder; runs/RECIPE if not given."""
+    seed: Annotated[int | None, arg(metavar="INT")] = None
+    """Chance starts here; 0, or what the resumed run has, if not given."""
+    data: File = None
+    """Recordings of people, for the recipes that need them."""
+    every: float = 60.0
+    """Seconds from one checkpoint to the next, at most one round more."""
+    tensorboard: bool = False
+    """Write event files for TensorBoard too (needs the extra `tensorboard`)."""
+    json: Json = False
+
+    def run(self) -> int:
+        """Train it and say what it came to."""
+        if self.seed is not None:
+            check_seed(self.seed)
+        if not self.every >= 0:
+            raise UsageError(f"--every {self.every:g} is no time to wait; give seconds from 0 on.")
+        recipe = find("tacit.recipes", self.recipe)
+        from rich.console import Console
+
+        from tacit.app import train
+
+        out = Path("runs") / recipe.name if self.out is None else self.out
+        settings = train.Settings(out, self.resume, self.seed, self.data, self.every, self.tensorboard)
+        about = train.run(recipe, settings, Console(stderr=True))
+        if self.json:
+            return print_json(about)
+        for name, figure in about["figures"].items():
+            print(f"{name:<40} {figure:>12.4g}")
         return 0
 
 
@@ -328,6 +375,7 @@ def recording_line(row: dict[str, Any]) -> str:
 Command = (
     Annotated[Demo, subcommand("demo")]
     | Annotated[List, subcommand("list")]
+    | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Replay, subcommand("replay")]
     | Annotated[Data, subcommand("data")]

@@ -11,6 +11,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
@@ -103,8 +104,9 @@ def _settled(state: State) -> State:
 
 
 def _fix_type(leaf: Any) -> Any:
-    is_weak = isinstance(leaf, jax.Array) and leaf.weak_type
-    return jax.lax.convert_element_type(leaf, leaf.dtype) if is_weak else leaf
+    if not isinstance(leaf, jax.Array) or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return leaf
+    return jax.lax.convert_element_type(leaf, leaf.dtype)
 
 
 def _unkept(state: State) -> State:

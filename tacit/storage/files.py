@@ -77,7 +77,8 @@ def pack(tree: Any, header: Mapping[str, Any]) -> bytes:
             raise StorageError(f"Two arrays are called {name}, so no file can hold both.")
         leaves[name] = np.array(leaf, order="C")
         if leaves[name].dtype.kind not in "biufc":
-            raise StorageError(f"{name or 'The array'} is {leaves[name].dtype}, which no file of ours holds: cast it to float32.")
+            kind = leaves[name].dtype
+            raise StorageError(f"{name or 'The array'} is {kind}, which no file of ours holds: cast it to float32.")
     whole = {"format": FORMAT, **header, "keys": generators, "leaves": sorted(leaves), "checksum": _checksum(leaves)}
     return safetensors.numpy.save(leaves, {"tacit": json.dumps(whole, sort_keys=True)})
 
