@@ -48,6 +48,14 @@ class Gains(NamedTuple):
     remove: Float[Array, "X Y Z"]
 
 
+class Values(NamedTuple):
+    """What the best edit is worth that each action does or leads to, 0 where it leads to none."""
+
+    place: Float[Array, "X Y Z"]
+    remove: Float[Array, "X Y Z"]
+    move: Float[Array, "6"]
+
+
 def gains(blocks: Int8[Array, "X Y Z"], probabilities: Float[Array, "X Y Z M"]) -> Gains:
     """E[s(after) - s(before)] of filling each air cell with its likeliest kind, and of breaking each block."""
     current = jnp.take_along_axis(probabilities, blocks.astype(jnp.int32)[..., None], axis=-1)[..., 0]
@@ -111,15 +119,22 @@ def dig(
     return jnp.where(in_way.any(), 0.0, moves), blocked
 
 
-def hand(
-    observation: Observation, probabilities: Float[Array, "X Y Z M"], threshold: float | Float[Array, ""], player: int
-) -> EditLogits:
-    """The player's preferences: edits that gain more than `threshold`, or steps towards them, or out of the way."""
+def values(
+    observation: Observation,
+    probabilities: Float[Array, "X Y Z M"],
+    threshold: float | Float[Array, ""],
+    player: int,
+    urgency: Float[Array, "X Y Z"],
+    worth_digging: float,
+) -> Values:
+    """Of the player's edits that gain more than `threshold`, of steps towards them, and of steps out of the way.
+
+    What filling a cell is worth is multiplied by its `urgency`; `worth_digging` is as in `WORTH_DIGGING`.
+    """
     blocks, feet, other = observation.blocks, observation.feet[player], observation.feet[1 - player]
     legal = observation.legal[player]
     gain = gains(blocks, probabilities)
-    emptied = (observation.touched != 0) & (blocks == AIR)
-    place = jnp.where(gain.place > threshold, gain.place, 0.0) * jnp.where(emptied, DEFER, 1.0)
+    place = jnp.where(gain.place > threshold, gain.place, 0.0) * urgency
     remove = jnp.where(gain.remove > threshold, gain.remove, 0.0)
     here_place, here_remove = legal.place.reshape(blocks.shape), legal.remove.reshape(blocks.shape)
 
@@ -133,13 +148,23 @@ def hand(
     idle = (moves.max() <= DEFER) & (at_hand.max() <= DEFER)
     digging = walk(dig_cost(blocks, other), feet)
     dug_moves, dug_blocks = dig(approach(digging, observation, player), far, observation, player)
-    shut_in = idle & (far.sum() >= WORTH_DIGGING)
+    shut_in = idle & (far.sum() >= worth_digging)
     moves = jnp.where(shut_in, jnp.maximum(moves, dug_moves), moves)
     remove = jnp.where(shut_in, jnp.maximum(remove, dug_blocks), remove)
 
     # With nothing to do, stay out of the way.
     parked, aside = parking(observation, probabilities, ways, player)
     moves = jnp.where(idle & ~parked & (moves.max() == 0.0), ASIDE * aside, moves)
+    return Values(place, remove, moves)
+
+
+def hand(
+    observation: Observation, probabilities: Float[Array, "X Y Z M"], threshold: float | Float[Array, ""], player: int
+) -> EditLogits:
+    """The player's preferences: the best of these values, nearly always."""
+    emptied = (observation.touched != 0) & (observation.blocks == AIR)
+    urgency = jnp.where(emptied, DEFER, 1.0)
+    place, remove, moves = values(observation, probabilities, threshold, player, urgency, WORTH_DIGGING)
 
     def preference(value: Float[Array, "*S"]) -> Float[Array, "*S"]:
         return jnp.where(value > 0, SHARPNESS * value, -jnp.inf)
