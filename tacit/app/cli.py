@@ -105,8 +105,9 @@ class Train:
     """Go on with the run in the folder."""
     out: Annotated[Path | None, arg(metavar="DIR")] = None
     """The run's folder; runs/RECIPE if not given."""
-    seed: Annotated[int | None, arg(metavar="INT")] = None
-    """Chance starts here; 0, or what the resumed run has, if not given."""
+    seed: Annotated[
+        int | None, arg(metavar="INT", help="Chance starts here; if not given, 0 or the resumed run's.")
+    ] = None
     data: File = None
     """Recordings of people, for the recipes that need them."""
     every: float = 60.0

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from tacit.core import State
+from tacit.storage.weights import is_array
 
 Report = Callable[[int, dict[str, float]], None]
 """What is told after every round: how many rounds are done, and the numbers of the last one."""
@@ -111,4 +112,4 @@ def _fix_type(leaf: Any) -> Any:
 
 def _unkept(state: State) -> State:
     """What of `state` is in no checkpoint."""
-    return eqx.filter(state, lambda leaf: isinstance(leaf, jax.Array | np.ndarray | np.generic), inverse=True)
+    return eqx.filter(state, is_array, inverse=True)

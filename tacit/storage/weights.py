@@ -22,8 +22,8 @@ SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 """Where the weights lie that come with tacit."""
 
 
-def save_weights(path: str | Path, module: eqx.Module, about: Mapping[str, Any]) -> None:
-    """Write the arrays of `module`, atomically; `about` (name, data, command, figures, ...) must fit into JSON."""
+def save_weights(path: str | Path, module: Any, about: Mapping[str, Any]) -> None:
+    """Write the arrays of a Module, atomically; `about` (name, data, command, figures, ...) must fit into JSON."""
     _save(path, "weights", module, about)
 
 
@@ -70,13 +70,13 @@ def _save(path: str | Path, kind: str, tree: Any, about: Mapping[str, Any]) -> N
     except (TypeError, ValueError) as error:
         raise StorageError(f"What is said about {path} does not fit into JSON: {error}.") from error
     header = {"kind": kind, "about": dict(about), **provenance()._asdict()}
-    write_atomically(path, pack(eqx.filter(tree, _is_array), header))
+    write_atomically(path, pack(eqx.filter(tree, is_array), header))
 
 
 def _load(path: str | Path, kind: str, like: Tree) -> Tree:
     header, arrays = read(path)
     _about(path, kind, header)
-    wanted, rest = eqx.partition(like, _is_array)
+    wanted, rest = eqx.partition(like, is_array)
     return eqx.combine(unpack(path, arrays, header, wanted, f"this {type(like).__name__}"), rest)
 
 
@@ -90,5 +90,6 @@ def _about(path: str | Path, kind: str, header: Mapping[str, Any]) -> dict[str, 
     return header["about"]
 
 
-def _is_array(leaf: Any) -> bool:
+def is_array(leaf: Any) -> bool:
+    """Whether `leaf` is what a file holds."""
     return isinstance(leaf, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct)

@@ -15,6 +15,8 @@ import pytest
 
 import tacit
 from tacit.members import find, members
+from tacit.storage import about_weights
+from tacit.storage.weights import SHIPPED
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ["torch", "transformers", "matplotlib", "nicegui", "fastapi"]
@@ -112,7 +114,7 @@ def test_members_refuse_what_is_no_package() -> None:
         members("tacit.core")
 
 
-FOLDERS = ["games", "humans", "assistants", "feedback", "studies", "benchmarks"]
+FOLDERS = ["games", "humans", "assistants", "feedback", "studies", "benchmarks", "recipes"]
 
 
 @pytest.mark.parametrize("name", [name for name in FOLDERS if (ROOT / "tacit" / name).is_dir()])
@@ -156,3 +158,14 @@ def test_python_in_the_pages_runs(page: str) -> None:
 
 def test_types_are_shipped() -> None:
     assert (Path(tacit.__file__).parent / "py.typed").is_file()
+
+
+def test_weights_are_shipped_with_their_cards() -> None:
+    for path in sorted(SHIPPED.glob("*.safetensors")):
+        about = about_weights(path)
+        assert {"name", "data", "command", "commit", "figures"} <= set(about)
+        assert about["name"] == path.stem
+        card = path.with_suffix(".md").read_text(encoding="utf-8")
+        assert card.startswith(f"# {path.stem}\n")
+        assert about["command"] in card
+        assert all(f"| {figure} |" in card for figure in about["figures"])
