@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -368,6 +369,20 @@ def test_tensorboard_writes_events_or_says_what_it_needs(train, tmp_path, capsys
     assert one_sentence(shown)
     assert "tacit[tensorboard]" in shown
     assert not (tmp_path / "other").exists()
+
+
+def test_the_page_on_training_runs(train, home, tmp_path, monkeypatch, capsys):
+    """Its recipe, through `tacit train` and then as a reader would paste it."""
+    monkeypatch.chdir(tmp_path)
+    page = Path(__file__).parents[2] / "docs" / "training.md"
+    recipe, own = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    (printed,) = re.findall(r"^```text\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    (home / "line.py").write_text(recipe, encoding="utf-8")
+    assert train(recipe="line") == 0
+    assert "A line through noisy points" in (tmp_path / "runs" / "line" / "line.md").read_text()
+    capsys.readouterr()
+    exec(compile(recipe + own, str(page), "exec"), {"__name__": "page"})
+    assert capsys.readouterr().out == printed
 
 
 @pytest.mark.parametrize("words", [["--seed", "-1"], ["--every", "-1"], ["--every", "nan"]])
