@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Column
 
 
 class Display(NamedTuple):
@@ -21,24 +22,31 @@ class Display(NamedTuple):
 @contextlib.contextmanager
 def progress(name: str, num_done: int, num_rounds: int, console: Console) -> Iterator[Display]:
     """A bar with the latest numbers and the time left; where nobody watches, a line at every checkpoint instead."""
-    columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TextColumn("{task.fields[line]}"))
-    start, line = time.monotonic(), "compiling"
+    columns = (
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(12),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[times]}", table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[latest]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+    )
+    start, times, latest = time.monotonic(), "compiling", ""
     ends: deque[float] = deque(maxlen=32)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(name, total=num_rounds, completed=num_done, line=line)
+    with Progress(*columns, console=console, disable=not console.is_terminal, expand=True) as bar:
+        task = bar.add_task(name, total=num_rounds, completed=num_done, times=times, latest=latest)
 
         def show(num_done: int, numbers: dict[str, float]) -> None:
-            nonlocal line
+            nonlocal times, latest
             ends.append(time.monotonic())
             # The first round is mostly compilation and says little about the others.
             each = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else ends[0] - start
             times = f"{clock(ends[-1] - start)} gone, at most {clock(each * (num_rounds - num_done))} left"
-            line = "  ".join([*(f"{name} {number:.4g}" for name, number in numbers.items()), times])
-            bar.update(task, completed=num_done, line=line)
+            latest = "  ".join(f"{name} {number:.4g}" for name, number in numbers.items())
+            bar.update(task, completed=num_done, times=times, latest=latest)
 
         def note_kept(num_done: int) -> None:
             if not console.is_terminal:
-                console.print(f"round {num_done} of {num_rounds}: {line}", highlight=False, soft_wrap=True)
+                line = f"round {num_done} of {num_rounds}: {times}: {latest}"
+                console.print(line, highlight=False, soft_wrap=True)
 
         yield Display(show, note_kept, lambda word: bar.update(task, description=word))
 

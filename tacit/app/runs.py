@@ -108,7 +108,7 @@ def card(about: Mapping[str, Any], description: str, provenance: Provenance, num
     }
     figures = {name: f"{value:.4g}" for name, value in about["figures"].items()}
     config = {name: f"`{json.dumps(value)}`" for name, value in about["config"].items()}
-    sections = [f"# {about['name']}", inspect.cleandoc(description), _table(("weights", ""), facts)]
+    sections = [f"# {about['name']}", inspect.cleandoc(description), _table(("", ""), facts)]
     for title, head, rows in (("Figures", "figure", figures), ("Config", "setting", config)):
         if rows:
             sections += [f"## {title}", _table((head, "value"), rows)]
