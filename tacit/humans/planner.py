@@ -65,7 +65,7 @@ def action_values(
     value = worth * best
     nothing, astray, harm = HASTE * value, HASTE**2 * value, HASTE * value - 1.0
 
-    right = (jnp.arange(num_kinds, dtype=goal.dtype) == goal[:, None]) & (goal != AIR)[:, None]
+    right = (jnp.arange(num_kinds, dtype=goal.dtype)[None] == goal[:, None]) & (goal != AIR)[:, None]
     fill = jnp.maximum(worth * place, astray)[:, None]
     clear = jnp.maximum(worth * remove, jnp.where(blocks == goal, harm, astray))
     return ActionValues(
@@ -114,7 +114,7 @@ class Planner(Human):
         return reweigh(self.even, jax.tree.map(lambda value: self.rationality * value, gains)), passages
 
 
-def make(game: Game, rationality: float = RATIONALITY) -> Planner:
+def make(game: Game, rationality: float | Float[Array, ""] = RATIONALITY) -> Planner:
     """The planning human of this game's houses."""
     building = building_game(game, "The human 'planner'")
     one_kind = building.indifferent(HUMAN)
