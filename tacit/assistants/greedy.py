@@ -1,0 +1,124 @@
+"""Helps with a learned belief: a network reads the history, a greedy hand acts on what each cell probably should be.
+
+The belief is one categorical per cell, from a network trained on episodes of simulated people (`tacit train`). What a
+person says about single cells moves it exactly (`tell`).
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from tacit.beliefs.voxels import VoxelBelief
+from tacit.core import ASSISTANT, Assistant, Game, Human
+from tacit.games.building import history
+from tacit.games.building.actions import EditLogits
+from tacit.games.building.game import BuildingGame, Observation, building_game
+from tacit.games.building.hand import hand
+from tacit.games.building.history import History
+from tacit.learning.networks import Heads, Sizes, VoxelNetwork
+from tacit.storage import about_weights, load_weights, shipped
+
+
+class Skill(eqx.Module):
+    """What training leaves: the network, and the least expected gain of an edit that was best on training houses."""
+
+    network: VoxelNetwork
+    threshold: Float[Array, ""]
+
+
+class Knowledge(NamedTuple):
+    """What the assistant carries from turn to turn."""
+
+    belief: VoxelBelief
+    history: History
+    last: Observation
+    heads: Heads
+
+
+class Thoughts(NamedTuple):
+    """The probability of each kind at each cell."""
+
+    probabilities: Float[Array, "X Y Z M"]
+
+
+class Greedy(Assistant):
+    """The learned belief with a greedy hand."""
+
+    game: BuildingGame
+    skill: Skill
+
+    def init(self, key: Key[Array, ""]) -> Knowledge:
+        """Nothing seen yet."""
+        network = self.skill.network
+        first = self.game.observe(self.game.init(key))[ASSISTANT]
+        nothing = history.begin(self.game.shape, self.game.num_kinds)
+        heads = network(*history.view(nothing, first))
+        return Knowledge(VoxelBelief(heads.goal, jnp.zeros_like(heads.goal)), nothing, first, heads)
+
+    def logits(self, memory: Knowledge, observation: Observation, key: Key[Array, ""]) -> tuple[EditLogits, Knowledge]:
+        """Read the history anew, then act on the belief."""
+        del key
+        seen = history.watch(memory.history, memory.last, observation)
+        seen = jax.tree.map(lambda new, old: jnp.where(observation.time > 0, new, old), seen, memory.history)
+        heads = self.skill.network(*history.view(seen, observation))
+        belief = VoxelBelief(heads.goal, memory.belief.evidence)
+        action = hand(observation, belief.probabilities, self.skill.threshold, ASSISTANT)
+        return action, Knowledge(belief, seen, observation, heads)
+
+    def tell(self, memory: Knowledge, log_likelihood: Float[Array, "X Y Z M"]) -> Knowledge:
+        """The memory after evidence about single cells, which stays until the end of the episode."""
+        return memory._replace(belief=memory.belief.update(log_likelihood))
+
+    def thoughts(self, memory: Knowledge) -> Thoughts:
+        """What each cell probably should be."""
+        return Thoughts(memory.belief.probabilities)
+
+
+def sizes(game: BuildingGame, width: int, depth: int, embedding: int) -> Sizes:
+    """How large a network for this game is, whose planes are those of `history.view`."""
+
+    def first(key: Key[Array, ""]) -> history.View:
+        nothing = history.begin(game.shape, game.num_kinds)
+        return history.view(nothing, game.observe(game.init(key))[ASSISTANT])
+
+    view = jax.eval_shape(first, jax.random.key(0))
+    return Sizes(
+        game.shape,
+        game.num_kinds,
+        num_planes=view.cells.shape[-1],
+        num_kind_planes=view.kinds.shape[-1],
+        num_traces=view.traces.shape[-1],
+        num_headings=view.heading.shape[-1],
+        num_scalars=view.scalars.shape[-1],
+        width=width,
+        depth=depth,
+        embedding=embedding,
+    )
+
+
+def load_skill(game: BuildingGame, path: Path) -> Skill:
+    """The skill in a file of weights. Raises ValueError, in one sentence, if it is not one for this game."""
+    chosen = about_weights(path).get("config", {})
+    try:
+        width, depth, embedding = (int(chosen[name]) for name in ("width", "depth", "embedding"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds no learned belief: train one with tacit train belief-small.") from error
+    prior = jnp.zeros((*game.shape, game.num_kinds))
+
+    def blank(key: Key[Array, ""]) -> Skill:
+        return Skill(VoxelNetwork(sizes(game, width, depth, embedding), prior, key), jnp.zeros(()))
+
+    return load_weights(path, eqx.filter_eval_shape(blank, jax.random.key(0)))
+
+
+def make(game: Game, human: Human, weights: Path | None = None) -> Greedy:
+    """The assistant with these weights, or with those that come with tacit for a world of this size."""
+    del human
+    building = building_game(game, "The assistant 'greedy'")
+    if weights is None:
+        weights = shipped("belief-small")
+    return Greedy(building, load_skill(building, weights))

@@ -1,0 +1,238 @@
+"""How does a network learn what people are after? From moments of episodes whose goal is known afterwards.
+
+Each round plays on in many worlds at once, with the network as it is now helping in most of them, and learns from what
+happened there: so it meets the situations that its own help brings about (DAgger: Ross, Gordon and Bagnell 2011). Data
+is cheap and used once. The first worlds are set aside: their houses are never learned from, and say when to stop.
+"""
+
+import abc
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from tacit.learning.moments import Moment, every_way, other_names, renamed
+from tacit.learning.networks import Heads, Sizes, VoxelNetwork
+from tacit.learning.training import Trainer
+
+Worlds = Any
+"""Episodes that are under way; which arrays, the source says."""
+
+
+class Source(eqx.Module):
+    """Where moments come from."""
+
+    num_moments: eqx.AbstractVar[int]
+    """How many moments `collect` takes from each world."""
+
+    @abc.abstractmethod
+    def begin(self, num_worlds: int, key: Key[Array, ""]) -> Worlds:
+        """Episodes under way, with a leading axis of worlds."""
+
+    @abc.abstractmethod
+    def collect(self, worlds: Worlds, network: VoxelNetwork, key: Key[Array, ""]) -> tuple[Worlds, Moment]:
+        """Play on, with the network's help, and return moments with the axes worlds and time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What is chosen beforehand. A round learns once from every moment that it collects."""
+
+    width: int = 96
+    """Channels of the network, and below how many blocks it has."""
+    depth: int = 4
+    embedding: int = 12
+    num_rounds: int = 120
+    num_worlds: int = 512
+    num_held_out: int = 64
+    """Of these, how many are for validation alone."""
+    batch: int = 256
+    """A multiple of 8."""
+    learning_rate: float = 3e-3
+    warm_up: int = 100
+    """Updates until the learning rate is reached; it then falls to nothing along a cosine."""
+    weight_decay: float = 1e-3
+    clip: float = 1.0
+    action_weight: float = 0.02
+    """Weight of the human's next action beside a cell of the goal, in nats."""
+    renamed: float = 0.3
+    """Share of the moments whose materials get other names."""
+    first_material: int = 3
+    patience: int = 40
+    """Rounds without a better held-out loss after which training stops."""
+    num_threads: int = 2
+    """Groups of worlds that play side by side."""
+
+
+class GoalState(NamedTuple):
+    """All of a training that changes."""
+
+    network: VoxelNetwork
+    optimiser: Any
+    worlds: tuple[Worlds, ...]
+    """One entry a thread."""
+    best: VoxelNetwork
+    best_loss: Float[Array, ""]
+    """Of the held-out worlds, averaged over rounds with weights that fade."""
+    recent_loss: Float[Array, ""]
+    waited: Int[Array, ""]
+    key: Key[Array, ""]
+
+
+class Losses(NamedTuple):
+    """Mean negative log-likelihoods in nats: of cells where nothing stands and where something does, of actions."""
+
+    air: Float[Array, ""]
+    occupied: Float[Array, ""]
+    action: Float[Array, ""]
+    total: Float[Array, ""]
+
+
+def losses(network: VoxelNetwork, moments: Moment, action_weight: float) -> Losses:
+    """How badly the heads fit the moments, over the cells that can differ between goals."""
+    inputs = [leaf.astype(jnp.float32) for leaf in moments[:5]]
+    heads: Heads = jax.vmap(network)(*inputs)
+    inside = (slice(None), *[slice(1, -1)] * 3)
+    log_goal = jax.nn.log_softmax(heads.goal[inside])
+    goal = moments.goal[inside].astype(jnp.int32)
+    nll = -jnp.take_along_axis(log_goal, goal[..., None], axis=-1)[..., 0]
+    occupied = moments.kinds[inside][..., 0, 0] == 0
+    stands = occupied.astype(jnp.float32)
+    action = action_nll(heads, moments).mean()
+    return Losses(
+        (nll * (1.0 - stands)).sum() / (1.0 - stands).sum(),
+        (nll * stands).sum() / jnp.maximum(stands.sum(), 1.0),
+        action,
+        nll.mean() + action_weight * action,
+    )
+
+
+def action_nll(heads: Heads, moments: Moment) -> Float[Array, " B"]:
+    """-log P(what the human did) among what was offered to them; of which kind a block was, the goal says."""
+    count = len(moments.rest)
+    logits = [heads.place.reshape(count, -1), heads.remove.reshape(count, -1), heads.move, heads.rest[:, None]]
+    every = jnp.ones((count, 1), bool)
+    legal = [moments.may_place.reshape(count, -1), moments.may_remove.reshape(count, -1), moments.may_move, every]
+    done = [moments.place.reshape(count, -1), moments.remove.reshape(count, -1), moments.move, moments.rest[:, None]]
+    chances = jax.nn.log_softmax(jnp.where(jnp.concatenate(legal, 1), jnp.concatenate(logits, 1), -1e9))
+    return -jnp.where(jnp.concatenate(done, 1), chances, 0.0).sum(1)
+
+
+class GoalTrainer(Trainer):
+    """Trains a `VoxelNetwork` on moments of a source."""
+
+    config: Config = eqx.field(static=True)
+    source: Source
+    sizes: Sizes = eqx.field(static=True)
+    prior: Float[Array, "X Y Z M"]
+    finish: Callable[[VoxelNetwork], tuple[eqx.Module, Mapping[str, Any]]]
+    """Makes of the best network what is to be kept, and tells figures of it."""
+
+    @property
+    def num_rounds(self) -> int:
+        """The config's."""
+        return self.config.num_rounds
+
+    @property
+    def num_updates(self) -> int:
+        """Updates a round."""
+        return (self.config.num_worlds - self.config.num_held_out) * self.source.num_moments // self.config.batch
+
+    def init(self, key: Key[Array, ""]) -> GoalState:
+        """A network that knows the prior, and fresh worlds."""
+        key, network_key, *world_keys = jax.random.split(key, 2 + self.config.num_threads)
+        network = VoxelNetwork(self.sizes, self.prior, network_key)
+        each = self.config.num_worlds // self.config.num_threads
+        worlds = tuple(self.source.begin(each, world_key) for world_key in world_keys)
+        never = jnp.float32(jnp.inf)
+        with jax.numpy_dtype_promotion("standard"):
+            optimiser = make_optimiser(self.config, self.num_updates).init(eqx.filter(network, eqx.is_array))
+        return GoalState(network, optimiser, worlds, network, never, never, jnp.int32(0), key)
+
+    def advance(self, state: GoalState) -> tuple[GoalState, Mapping[str, Any]]:
+        """Play on, see how good the network is on the held-out worlds, then learn from the others."""
+        key, order_key, *keys = jax.random.split(state.key, 2 + self.config.num_threads)
+        with ThreadPoolExecutor(self.config.num_threads) as pool:
+            collect = functools.partial(_collect, self.source, state.network)
+            found = list(pool.map(collect, state.worlds, keys))
+        worlds = tuple(one for one, _ in found)
+        moments = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *(some for _, some in found))
+        held_out = jax.tree.map(lambda leaf: leaf[: self.config.num_held_out].reshape(-1, *leaf.shape[2:]), moments)
+        lessons = jax.tree.map(lambda leaf: leaf[self.config.num_held_out :].reshape(-1, *leaf.shape[2:]), moments)
+        measured = _measure(state.network, held_out, self.config.action_weight)
+
+        first = jnp.isinf(state.recent_loss)
+        recent = jnp.where(first, measured.total, 0.8 * state.recent_loss + 0.2 * measured.total)
+        better = recent < state.best_loss
+        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.network, state.best)
+
+        network, optimiser = state.network, state.optimiser
+        fits = []
+        order_key, name_key = jax.random.split(order_key)
+        order = jax.random.permutation(order_key, len(lessons.rest))
+        for number in range(self.num_updates):
+            rows = order[number * self.config.batch : (number + 1) * self.config.batch]
+            batch = jax.tree.map(lambda leaf, rows=rows: leaf[rows], lessons)
+            name_key, one_key = jax.random.split(name_key)
+            network, optimiser, fit = _update(self.config, self.num_updates, network, optimiser, batch, one_key)
+            fits.append(fit)
+        numbers = {f"held_out_{name}": value for name, value in measured._asdict().items()}
+        numbers |= {name: jnp.stack(values).mean() for name, *values in zip(Losses._fields, *fits, strict=True)}
+        waited = jnp.where(better, 0, state.waited + 1)
+        loss = jnp.minimum(recent, state.best_loss)
+        return GoalState(network, optimiser, worlds, best, loss, recent, waited, key), numbers
+
+    def done(self, state: GoalState) -> bool:
+        """Whether the held-out worlds have long seen nothing better."""
+        return bool(state.waited >= self.config.patience)
+
+    def release(self, state: GoalState) -> tuple[eqx.Module, Mapping[str, Any]]:
+        """The network that did best on the held-out worlds, finished."""
+        module, figures = self.finish(state.best)
+        return module, {"held_out_loss": state.best_loss, **figures}
+
+
+def make_optimiser(config: Config, num_updates: int) -> optax.GradientTransformation:
+    """AdamW on a cosine schedule, with gradients clipped; `num_updates` a round."""
+    rate, steps = config.learning_rate, num_updates * config.num_rounds
+    schedule = optax.warmup_cosine_decay_schedule(0.0, rate, config.warm_up, steps, 0.01 * rate)
+    adam = optax.adamw(schedule, weight_decay=config.weight_decay)
+    return optax.chain(optax.clip_by_global_norm(config.clip), adam)
+
+
+@eqx.filter_jit
+def _collect(source: Source, network: VoxelNetwork, worlds: Worlds, key: Key[Array, ""]) -> tuple[Worlds, Moment]:
+    return source.collect(worlds, network, key)
+
+
+@eqx.filter_jit
+def _measure(network: VoxelNetwork, moments: Moment, action_weight: float) -> Losses:
+    return losses(network, moments, action_weight)
+
+
+@eqx.filter_jit
+def _update(
+    config: Config, num_updates: int, network: VoxelNetwork, optimiser: Any, batch: Moment, key: Key[Array, ""]
+) -> tuple[VoxelNetwork, Any, Losses]:
+    """One step of the optimiser on the batch, told in other words."""
+    num_kinds = batch.kinds.shape[-2]
+    names = other_names(config.batch, num_kinds, config.first_material, config.renamed, key)
+    batch = renamed(every_way(batch), names)
+
+    def loss(network: VoxelNetwork) -> tuple[Float[Array, ""], Losses]:
+        fit = losses(network, batch, config.action_weight)
+        return fit.total, fit
+
+    (_, fit), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(network)
+    with jax.numpy_dtype_promotion("standard"):
+        updates, optimiser = make_optimiser(config, num_updates).update(
+            gradient, optimiser, eqx.filter(network, eqx.is_array)
+        )
+    return eqx.apply_updates(network, updates), optimiser, fit

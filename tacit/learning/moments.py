@@ -1,0 +1,90 @@
+"""What does a network of goals learn from, and how is a lesson told in other words?
+
+A moment is what could be seen, what the goal was, and what the human did. It means the same in a world that is mirrored
+or turned, and in one whose materials have other names.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Int8, Key
+
+# Axes of a batch of planes: B X Y Z ...
+_X, _Z = 1, 3
+_AS_IT_IS = (0, 1, 2, 3, 4, 5)
+_SWAPPED = (4, 5, 2, 3, 0, 1)
+"""The six directions are +x, -x, +y, -y, +z, -z; y is up."""
+
+
+class Moment(NamedTuple):
+    """A lesson. Of the human's action exactly one entry of `place`, `remove`, `move` and `rest` is true."""
+
+    cells: Float[Array, "B X Y Z P"]
+    kinds: Float[Array, "B X Y Z M Q"]
+    traces: Float[Array, "B M R"]
+    heading: Float[Array, "B 6 D"]
+    scalars: Float[Array, "B S"]
+    goal: Int8[Array, "B X Y Z"]
+    may_place: Bool[Array, "B X Y Z"]
+    may_remove: Bool[Array, "B X Y Z"]
+    may_move: Bool[Array, "B 6"]
+    place: Bool[Array, "B X Y Z"]
+    remove: Bool[Array, "B X Y Z"]
+    move: Bool[Array, "B 6"]
+    rest: Bool[Array, " B"]
+
+
+PLACED = ("cells", "kinds", "goal", "may_place", "may_remove", "place", "remove")
+"""The fields that have a place in the world."""
+DIRECTED = ("heading", "may_move", "move")
+"""The fields that have a direction."""
+
+
+def turned(moments: Moment, mirror_x: bool, mirror_z: bool, swap: bool) -> Moment:
+    """The same moments in a world seen from elsewhere; `swap` exchanges x and z and needs a square world."""
+    order = _SWAPPED if swap else _AS_IT_IS
+    order = (order[1], order[0], *order[2:]) if mirror_x else order
+    order = (*order[:4], order[5], order[4]) if mirror_z else order
+
+    def place(planes: Array) -> Array:
+        planes = jnp.swapaxes(planes, _X, _Z) if swap else planes
+        planes = jnp.flip(planes, _X) if mirror_x else planes
+        return jnp.flip(planes, _Z) if mirror_z else planes
+
+    fields = moments._asdict()
+    changed = {name: place(fields[name]) for name in PLACED}
+    changed |= {name: fields[name][:, jnp.array(order)] for name in DIRECTED}
+    return moments._replace(**changed)
+
+
+def every_way(moments: Moment) -> Moment:
+    """Each eighth of the batch in one of the eight symmetries of a square world that keep up and down."""
+    size = len(moments.rest) // 8
+    parts = []
+    for number in range(8):
+        part = jax.tree.map(lambda leaf, at=number * size: leaf[at : at + size], moments)
+        parts.append(turned(part, bool(number & 1), bool(number & 2), bool(number & 4)))
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+
+
+def renamed(moments: Moment, names: Int[Array, "B M"]) -> Moment:
+    """The same moments with kind k called names[k]."""
+    old = jnp.argsort(names, -1)
+    goal = jnp.take_along_axis(names, moments.goal.reshape(len(names), -1).astype(names.dtype), axis=1)
+    return moments._replace(
+        kinds=jnp.take_along_axis(moments.kinds, old[:, None, None, None, :, None], axis=4),
+        traces=jnp.take_along_axis(moments.traces, old[:, :, None], axis=1),
+        goal=goal.reshape(moments.goal.shape).astype(moments.goal.dtype),
+    )
+
+
+def other_names(
+    batch: int, num_kinds: int, first_material: int, share: float, key: Key[Array, ""]
+) -> Int[Array, "B M"]:
+    """Random names for the materials, the kinds from `first_material` on, in this `share` of the batch."""
+    chance_key, order_key = jax.random.split(key)
+    kinds = jnp.broadcast_to(jnp.arange(num_kinds, dtype=jnp.int32), (batch, num_kinds))
+    shuffled = jax.random.permutation(order_key, kinds[:, first_material:], axis=1, independent=True)
+    mixed = jnp.concatenate([kinds[:, :first_material], shuffled], 1)
+    return jnp.where(jax.random.uniform(chance_key, (batch, 1)) < share, mixed, kinds)

@@ -1,0 +1,1 @@
+"""What can be trained, one file each; `tacit train NAME` runs a file's `make`."""
