@@ -49,7 +49,7 @@ class Config:
     """Channels of the network, and below how many blocks it has."""
     depth: int = 4
     embedding: int = 12
-    num_rounds: int = 120
+    num_rounds: int = 80
     num_worlds: int = 512
     num_held_out: int = 64
     """Of these, how many are for validation alone."""
