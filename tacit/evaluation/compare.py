@@ -4,7 +4,9 @@ Every contender meets the same episodes: theta, the first state and the human's 
 (common random numbers), so differences are paired.
 """
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -21,7 +23,7 @@ CHUNK = 25
 """Turns between two looks at whether everybody has finished."""
 
 SLOTS = 32
-"""Episodes that are played at the same time: enough to keep two cores busy, few enough that beliefs stay in memory."""
+"""Episodes that a processor plays at the same time: enough to keep it busy, few enough that beliefs stay in memory."""
 
 Tally = Any
 """A record of NumPy arrays with a leading axis of episodes; which one, the game's yardstick says."""
@@ -68,28 +70,36 @@ def run(
 ) -> Tally:
     """Play every episode of the contest and count what happened.
 
-    Episodes are played `SLOTS` at a time for `CHUNK` turns; those that are over make room for the next. `report` is
-    called after each chunk with how many are over and how many turns have been played in each slot.
+    Each processor plays `SLOTS` episodes at a time for `CHUNK` turns; those that are over make room for the next.
+    `report` is called after each chunk with how many are over and how many turns have been played in each slot.
     """
     game = contest.game.alone() if contender.absent else contest.game
     count, _ = yardstick(contest.game, contest.practice)
     keys = jax.random.split(jax.random.key(contest.seed), contest.num_episodes)
     theta, moment = first_moments(game, contest.human, contender.assistant, keys)
+
+    def some(rows: np.ndarray) -> tuple[Moment, Tally]:
+        goals, moments = take((theta, moment), rows)
+        played = some_turns(game, contest.human, contender.assistant, count, goals, moments, keys[rows])
+        return jax.block_until_ready(played)
+
+    groups = max(1, min(os.cpu_count() or 1, contest.num_episodes))
+    slots = min(SLOTS, contest.num_episodes // groups)
     finished = np.asarray(moment.finished)
     total, turns = None, 0
-    while total is None or not finished.all():
-        # Those that are over stand still and count nothing, so they may fill the slots that nobody needs.
-        rows = np.argsort(finished, kind="stable")[:SLOTS]
-        now, tally = some_turns(
-            game, contest.human, contender.assistant, count, *take((theta, moment), rows), keys[rows]
-        )
-        moment = jax.tree.map(lambda every, some, rows=rows: every.at[rows].set(some), moment, now)
-        if total is None:
-            total = jax.tree.map(lambda leaf: np.zeros((contest.num_episodes, *leaf.shape[1:])), tally)
-        total = jax.tree.map(lambda every, some, rows=rows: add_rows(every, rows, np.asarray(some)), total, tally)
-        finished = np.asarray(moment.finished)
-        turns += CHUNK
-        report(int(finished.sum()), turns)
+    with ThreadPoolExecutor(groups) as pool:
+        while total is None or not finished.all():
+            # Those that are over stand still and count nothing, so they may fill the slots that nobody needs.
+            order = np.split(np.argsort(finished, kind="stable")[: groups * slots], groups)
+            # The first chunk in turn, or each thread would compile.
+            for rows, (now, tally) in zip(order, list((map if total is None else pool.map)(some, order)), strict=True):
+                moment = jax.tree.map(lambda every, one, rows=rows: every.at[rows].set(one), moment, now)
+                if total is None:
+                    total = jax.tree.map(lambda leaf: np.zeros((contest.num_episodes, *leaf.shape[1:])), tally)
+                total = jax.tree.map(lambda every, one, rows=rows: add_rows(every, rows, np.asarray(one)), total, tally)
+            finished = np.asarray(moment.finished)
+            turns += CHUNK
+            report(int(finished.sum()), turns)
     return total
 
 
