@@ -1,7 +1,10 @@
 """Who plays what, by name? Finds the files that the names stand for and makes the players of one game."""
 
+import functools
 import inspect
-from typing import NamedTuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from tacit.assistants.oracle import reveal
 from tacit.core import Assistant, Game, Human, Theta
@@ -26,14 +29,26 @@ class Cast(NamedTuple):
 
 
 def cast(game: str, human: str, assistant: str) -> Cast:
-    """The players by name. Raises ValueError for a name that there is not, listing the nearest.
+    """The players by name, or by name=FILE for someone who was trained and is to have the weights in FILE.
 
-    Where a game has unseen goals they are played and the others practised on.
+    Where a game has unseen goals they are played and the others practised on. Raises ValueError for a name that there
+    is not, listing the nearest.
     """
     played, practice = games(game)
-    person, helper = find("tacit.humans", human).load(), find("tacit.assistants", assistant).load()
-    builder = person.make(played)
-    return Cast(played.alone() if assistant == NOBODY else played, practice, builder, helper.make(practice, builder))
+    person = trained("tacit.humans", human)(played)
+    helper = trained("tacit.assistants", assistant)(practice, person)
+    return Cast(played.alone() if assistant == NOBODY else played, practice, person, helper)
+
+
+def trained(package: str, words: str) -> Callable[..., Any]:
+    """The `make` of the member that is meant by "name" or "name=FILE", given the weights in FILE."""
+    name, _, file = words.partition("=")
+    make = find(package, name).load().make
+    if not file:
+        return make
+    if "weights" not in inspect.signature(make).parameters:
+        raise ValueError(f"{name!r} is not trained, so it takes no weights: leave out ={file}.")
+    return functools.partial(make, weights=Path(file))
 
 
 def building_cast(game: str, human: str, assistant: str) -> Cast:

@@ -41,9 +41,9 @@ class Demo:
     game: str = "building-small"
     """Which building game; see tacit list games."""
     human: str = "builder"
-    """Who builds; see tacit list humans."""
+    """Who builds; see tacit list humans. NAME=FILE for one who was trained, with the weights in FILE."""
     assistant: str = "particles"
-    """Who helps; see tacit list assistants."""
+    """Who helps; see tacit list assistants. NAME=FILE as above."""
     seed: Seed = 0
     delay: float = 0.08
     """Seconds from one turn to the next, at least."""
@@ -147,9 +147,9 @@ class Evaluate:
     game: str = "building-small"
     """Which game; see tacit list games."""
     human: str = "builder"
-    """Who knows the goal; see tacit list humans."""
+    """Who knows the goal; see tacit list humans. NAME=FILE for one who was trained, with the weights in FILE."""
     assistants: str = "none,particles,oracle"
-    """Who helps, separated by commas; see tacit list assistants. All meet the same episodes."""
+    """Who helps, separated by commas; see tacit list assistants. NAME=FILE as above. All meet the same episodes."""
     episodes: int = 32
     """How many, for each assistant."""
     seed: Seed = 0
@@ -166,7 +166,7 @@ class Evaluate:
         if not names or len(set(names)) < len(names):
             raise UsageError("--assistants wants names separated by commas, each of them once.")
         for name in names:
-            find("tacit.assistants", name)
+            find("tacit.assistants", name.partition("=")[0])
         if self.plot is not None:
             from tacit.evaluation.plots import check_plots
 

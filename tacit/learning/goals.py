@@ -2,7 +2,7 @@
 
 Each round plays on in many worlds at once, with the network as it is now helping in most of them, and learns from what
 happened there: so it meets the situations that its own help brings about (DAgger: Ross, Gordon and Bagnell 2011). Data
-is cheap and used once. The first worlds are set aside: their houses are never learned from, and say when to stop.
+is cheap and soon dropped. The first worlds are set aside: their houses are never learned from, and say when to stop.
 """
 
 import abc
@@ -21,6 +21,9 @@ from jaxtyping import Array, Float, Int, Key
 from tacit.learning.moments import Moment, every_way, other_names, renamed
 from tacit.learning.networks import Heads, Sizes, VoxelNetwork
 from tacit.learning.training import Trainer
+
+FADE = 0.7
+"""Weight of the rounds before in the comparison of two networks."""
 
 Worlds = Any
 """Episodes that are under way; which arrays, the source says."""
@@ -43,13 +46,15 @@ class Source(eqx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What is chosen beforehand. A round learns once from every moment that it collects."""
+    """What is chosen beforehand."""
 
     width: int = 96
     """Channels of the network, and below how many blocks it has."""
     depth: int = 4
     embedding: int = 12
-    num_rounds: int = 80
+    num_rounds: int = 60
+    num_passes: int = 2
+    """How often a round learns from each moment that it has collected, told in other words each time."""
     num_worlds: int = 512
     num_held_out: int = 64
     """Of these, how many are for validation alone."""
@@ -65,8 +70,8 @@ class Config:
     renamed: float = 0.3
     """Share of the moments whose materials get other names."""
     first_material: int = 3
-    patience: int = 40
-    """Rounds without a better held-out loss after which training stops."""
+    patience: int = 20
+    """Rounds after which training stops if the network has become no better on the held-out worlds."""
     num_threads: int = 2
     """Groups of worlds that play side by side."""
 
@@ -79,9 +84,8 @@ class GoalState(NamedTuple):
     worlds: tuple[Worlds, ...]
     """One entry a thread."""
     best: VoxelNetwork
-    best_loss: Float[Array, ""]
-    """Of the held-out worlds, averaged over rounds with weights that fade."""
-    recent_loss: Float[Array, ""]
+    ahead: Float[Array, ""]
+    """How much better the network is than the best so far, on the same held-out moments, averaged over some rounds."""
     waited: Int[Array, ""]
     key: Key[Array, ""]
 
@@ -143,7 +147,9 @@ class GoalTrainer(Trainer):
     @property
     def num_updates(self) -> int:
         """Updates a round."""
-        return (self.config.num_worlds - self.config.num_held_out) * self.source.num_moments // self.config.batch
+        config = self.config
+        num_lessons = (config.num_worlds - config.num_held_out) * self.source.num_moments
+        return config.num_passes * num_lessons // config.batch
 
     def init(self, key: Key[Array, ""]) -> GoalState:
         """A network that knows the prior, and fresh worlds."""
@@ -151,43 +157,56 @@ class GoalTrainer(Trainer):
         network = VoxelNetwork(self.sizes, self.prior, network_key)
         each = self.config.num_worlds // self.config.num_threads
         worlds = tuple(self.source.begin(each, world_key) for world_key in world_keys)
-        never = jnp.float32(jnp.inf)
         with jax.numpy_dtype_promotion("standard"):
             optimiser = make_optimiser(self.config, self.num_updates).init(eqx.filter(network, eqx.is_array))
-        return GoalState(network, optimiser, worlds, network, never, never, jnp.int32(0), key)
+        return GoalState(network, optimiser, worlds, network, jnp.float32(0), jnp.int32(0), key)
 
     def advance(self, state: GoalState) -> tuple[GoalState, Mapping[str, Any]]:
         """Play on, see how good the network is on the held-out worlds, then learn from the others."""
-        key, order_key, *keys = jax.random.split(state.key, 2 + self.config.num_threads)
+        key, learn_key, *play_keys = jax.random.split(state.key, 2 + self.config.num_threads)
         with ThreadPoolExecutor(self.config.num_threads) as pool:
             collect = functools.partial(_collect, self.source, state.network)
-            found = list(pool.map(collect, state.worlds, keys))
+            found = list(pool.map(collect, state.worlds, play_keys))
         worlds = tuple(one for one, _ in found)
         moments = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *(some for _, some in found))
-        held_out = jax.tree.map(lambda leaf: leaf[: self.config.num_held_out].reshape(-1, *leaf.shape[2:]), moments)
-        lessons = jax.tree.map(lambda leaf: leaf[self.config.num_held_out :].reshape(-1, *leaf.shape[2:]), moments)
+        held_out, lessons = self.parts(moments)
+
         measured = _measure(state.network, held_out, self.config.action_weight)
-
-        first = jnp.isinf(state.recent_loss)
-        recent = jnp.where(first, measured.total, 0.8 * state.recent_loss + 0.2 * measured.total)
-        better = recent < state.best_loss
+        gained = _measure(state.best, held_out, self.config.action_weight).total - measured.total
+        ahead = FADE * state.ahead + (1.0 - FADE) * gained
+        better = ahead > 0
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.network, state.best)
+        ahead, waited = jnp.where(better, 0.0, ahead), jnp.where(better, 0, state.waited + 1)
 
-        network, optimiser = state.network, state.optimiser
+        network, optimiser, fit = self.learn(state.network, state.optimiser, lessons, learn_key)
+        numbers = {f"held_out_{name}": value for name, value in measured._asdict().items()} | fit._asdict()
+        return GoalState(network, optimiser, worlds, best, ahead, waited, key), numbers
+
+    def parts(self, moments: Moment) -> tuple[Moment, Moment]:
+        """The moments of the held-out worlds and those of the others, each in a row."""
+        first = self.config.num_held_out
+        chosen = (
+            jax.tree.map(lambda leaf, rows=rows: leaf[rows], moments) for rows in (slice(first), slice(first, None))
+        )
+        held_out, lessons = (jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), some) for some in chosen)
+        return held_out, lessons
+
+    def learn(
+        self, network: VoxelNetwork, optimiser: Any, lessons: Moment, key: Key[Array, ""]
+    ) -> tuple[VoxelNetwork, Any, Losses]:
+        """All the updates of a round, and their mean losses."""
+        name_key, *order_keys = jax.random.split(key, 1 + self.config.num_passes)
+        order = jnp.concatenate([jax.random.permutation(order_key, len(lessons.rest)) for order_key in order_keys])
         fits = []
-        order_key, name_key = jax.random.split(order_key)
-        order = jax.random.permutation(order_key, len(lessons.rest))
-        for number in range(self.num_updates):
-            rows = order[number * self.config.batch : (number + 1) * self.config.batch]
+        for rows, one_key in zip(
+            order[: self.num_updates * self.config.batch].reshape(self.num_updates, -1),
+            jax.random.split(name_key, self.num_updates),
+            strict=True,
+        ):
             batch = jax.tree.map(lambda leaf, rows=rows: leaf[rows], lessons)
-            name_key, one_key = jax.random.split(name_key)
             network, optimiser, fit = _update(self.config, self.num_updates, network, optimiser, batch, one_key)
             fits.append(fit)
-        numbers = {f"held_out_{name}": value for name, value in measured._asdict().items()}
-        numbers |= {name: jnp.stack(values).mean() for name, *values in zip(Losses._fields, *fits, strict=True)}
-        waited = jnp.where(better, 0, state.waited + 1)
-        loss = jnp.minimum(recent, state.best_loss)
-        return GoalState(network, optimiser, worlds, best, loss, recent, waited, key), numbers
+        return network, optimiser, jax.tree.map(lambda *values: jnp.stack(values).mean(), *fits)
 
     def done(self, state: GoalState) -> bool:
         """Whether the held-out worlds have long seen nothing better."""
@@ -195,8 +214,7 @@ class GoalTrainer(Trainer):
 
     def release(self, state: GoalState) -> tuple[eqx.Module, Mapping[str, Any]]:
         """The network that did best on the held-out worlds, finished."""
-        module, figures = self.finish(state.best)
-        return module, {"held_out_loss": state.best_loss, **figures}
+        return self.finish(state.best)
 
 
 def make_optimiser(config: Config, num_updates: int) -> optax.GradientTransformation:

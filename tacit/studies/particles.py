@@ -8,16 +8,13 @@ import dataclasses
 import math
 from pathlib import Path
 
-from tacit.evaluation.compare import Contender, Contest, Tally, interval, run, saving
-from tacit.evaluation.metrics import BUILDING_FIGURES
+from tacit.evaluation.compare import Contest
 from tacit.games import building_small
 from tacit.humans import builder
-from tacit.members import find
-from tacit.studies.claims import Claim, at_least
+from tacit.studies.claims import Claim
+from tacit.studies.helping import Bars, behind_oracle, helps, played
 
-SOURCE = "the project's own bar for an assistant that has not been trained"
-BAR = 0.3
-"""The least saving of the person's edits, and the least share of the house."""
+BARS = Bars(0.3, 0.3, 0.0, "the project's own bar for an assistant that has not been trained")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,41 +44,9 @@ def at_speed(config: Config, speed: float) -> list[Claim]:
     """The claims for a person who acts `speed` times as often, with time for them to finish alone."""
     horizon = math.ceil(building_small.HORIZON / min(speed, 1.0))
     game, practice = (building_small.make(split, horizon) for split in ("test", "train"))
-    human = builder.make(game, speed=speed)
-    contest = Contest(game, practice, human, config.num_episodes[speed], config.seed)
-    tallies = {}
-    for name in config.assistants:
-        assistant = find("tacit.assistants", name).load().make(practice, human)
-        tallies[name] = run(contest, Contender(name, assistant, absent=name == "none"))
-    return [Claim(f"{claim.name}@speed{speed:g}", *claim[1:]) for claim in claims(tallies)]
-
-
-def claims(tallies: dict[str, Tally]) -> list[Claim]:
-    """The bars: fewer human edits, as much finished, a real share, a belief better than the marginal prior."""
-    alone, helped = tallies["none"], tallies["particles"]
-    figure = BUILDING_FIGURES
-
-    def low(name: str, *of: Tally) -> float:
-        found = interval(saving if name == "saving" else figure[name], *of)
-        assert found is not None
-        return found.low
-
-    def completed(tally: Tally) -> float:
-        return float(figure["goal_completed"](tally))
-
-    def gain(belief: str, prior: str) -> float:
-        return float(figure[prior](helped) - figure[belief](helped))
-
-    found = [
-        at_least("human_actions_saved", float(saving(helped, alone)), BAR, SOURCE),
-        at_least("human_actions_saved_low", low("saving", helped, alone), BAR / 2, SOURCE),
-        at_least("assistant_share", float(figure["assistant_share"](helped)), BAR, SOURCE),
-        at_least("assistant_share_low", low("assistant_share", helped), BAR / 2, SOURCE),
-        at_least("goal_completed_minus_alone", completed(helped) - completed(alone), 0.0, SOURCE),
-        at_least("nats_gained_per_air_cell", gain("belief_nll_air", "prior_nll_air"), 0.0, SOURCE),
-        at_least("nats_gained_per_occupied_cell", gain("belief_nll_occupied", "prior_nll_occupied"), 0.0, SOURCE),
-    ]
+    contest = Contest(game, practice, builder.make(game, speed=speed), config.num_episodes[speed], config.seed)
+    tallies = played(contest, config.assistants)
+    claims = helps(tallies["none"], tallies["particles"], BARS)
     if "oracle" in tallies:
-        ahead = float(figure["assistant_share"](tallies["oracle"]) - figure["assistant_share"](helped))
-        found.append(at_least("oracle_share_minus_particles", ahead, 0.0, "knowing the goal cannot hurt"))
-    return found
+        claims.append(behind_oracle(tallies, "particles"))
+    return [Claim(f"{claim.name}@speed{speed:g}", *claim[1:]) for claim in claims]
