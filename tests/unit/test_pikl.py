@@ -260,6 +260,9 @@ def test_in_the_game_it_is_the_same_over_all_its_actions(built):
 
 def test_it_feels_as_its_anchor_does():
     human = mind(Anyone(), 1.0)
-    memory = human.init(jax.random.key(0))
-    observation = GAME.observe(GAME.init(jax.random.key(0)))[HUMAN]
-    assert human.feel(memory, observation, jnp.zeros(())).anchor == 100
+
+    @jax.jit
+    def feel(key):
+        return human.feel(human.init(key), GAME.observe(GAME.init(key))[HUMAN], jnp.zeros(()))
+
+    assert feel(jax.random.key(0)).anchor == 100
