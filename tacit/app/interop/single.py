@@ -49,8 +49,9 @@ def placed(module: Module) -> Module:
 
 
 def episode_words(generator: np.random.Generator) -> UInt32[np.ndarray, "2"]:
-    """The chance of one episode, drawn by NumPy: 64 bits."""
-    return generator.integers(0, 2**32, 2, np.uint32)
+    """The chance of one episode, drawn by NumPy: 63 bits."""
+    drawn = int(generator.integers(2**63))
+    return np.array([drawn >> 32, drawn & 0xFFFFFFFF], np.uint32)
 
 
 def episode_key(words: UInt32[Array, "2"]) -> Key[Array, ""]:
