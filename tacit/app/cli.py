@@ -42,8 +42,8 @@ class Demo:
     """Which building game; see tacit list games."""
     human: str = "builder"
     """Who builds; see tacit list humans. NAME=FILE for one who was trained, with the weights in FILE."""
-    assistant: str = "particles"
-    """Who helps; see tacit list assistants. NAME=FILE as above."""
+    assistant: Annotated[str | None, arg(metavar="STR")] = None
+    """Who helps; see tacit list assistants. NAME=FILE as above. The best there is for the game if not given."""
     seed: Seed = 0
     delay: float = 0.08
     """Seconds from one turn to the next, at least."""
@@ -55,11 +55,13 @@ class Demo:
     def run(self) -> int:
         """Play it."""
         from tacit.app import demo
+        from tacit.app.cast import BEST, NOBODY
 
         check_seed(self.seed)
         check_delay(self.delay)
         delay = 0.0 if self.fast else self.delay
-        demo.run(demo.Settings(self.game, self.human, self.assistant, self.seed, delay, self.save), console())
+        assistant = self.assistant or BEST.get(self.game, NOBODY)
+        demo.run(demo.Settings(self.game, self.human, assistant, self.seed, delay, self.save), console())
         return 0
 
 
@@ -148,8 +150,9 @@ class Evaluate:
     """Which game; see tacit list games."""
     human: str = "builder"
     """Who knows the goal; see tacit list humans. NAME=FILE for one who was trained, with the weights in FILE."""
-    assistants: str = "none,particles,oracle"
-    """Who helps, separated by commas; see tacit list assistants. NAME=FILE as above. All meet the same episodes."""
+    assistants: Annotated[str | None, arg(metavar="STR")] = None
+    """Who helps, separated by commas; see tacit list assistants. NAME=FILE as above. All meet the same episodes. If not
+    given, nobody, the best there is for the game and the oracle."""
     episodes: int = 32
     """How many, for each assistant."""
     seed: Seed = 0
@@ -159,7 +162,10 @@ class Evaluate:
 
     def run(self) -> int:
         """Play them and print a row for each assistant."""
-        names = [name.strip() for name in self.assistants.split(",") if name.strip()]
+        from tacit.app.cast import usual
+
+        words = ",".join(usual(self.game)) if self.assistants is None else self.assistants
+        names = [name.strip() for name in words.split(",") if name.strip()]
         check_seed(self.seed)
         if self.episodes < 1:
             raise UsageError(f"--episodes {self.episodes} leaves nothing to measure; give at least 1.")
