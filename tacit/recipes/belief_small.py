@@ -160,8 +160,12 @@ class Tuning(eqx.Module):
             tally = run(contest, Contender("greedy", Greedy(self.game, Skill(network, jnp.float32(threshold)))))
             found.append({name: float(BUILDING_FIGURES[name](tally)) for name in TRIED})
         best = THRESHOLDS[np.argmin([row["human_actions"] for row in found])]
-        rows = {f"threshold_{threshold:g}": row for threshold, row in zip(THRESHOLDS, found, strict=True)}
-        return Skill(network, jnp.float32(best)), {"threshold": best, **rows}
+        told = {
+            f"{name}_at_{threshold:g}": value
+            for threshold, row in zip(THRESHOLDS, found, strict=True)
+            for name, value in row.items()
+        }
+        return Skill(network, jnp.float32(best)), {"threshold": best, **told}
 
 
 def make(data: Path | None) -> GoalTrainer:
