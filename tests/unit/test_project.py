@@ -19,7 +19,7 @@ from tacit.storage import about_weights
 from tacit.storage.weights import SHIPPED
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = ["torch", "transformers", "matplotlib", "nicegui", "fastapi"]
+HEAVY = ["torch", "transformers", "matplotlib", "nicegui", "fastapi", "gymnasium", "pettingzoo", "optax"]
 VERSION = importlib.metadata.version("tacit")
 
 
