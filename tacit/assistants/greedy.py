@@ -13,14 +13,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from tacit.beliefs.voxels import VoxelBelief
-from tacit.core import ASSISTANT, Assistant, Game, Human
+from tacit.core import ASSISTANT, HUMAN, Assistant, Game, Human
 from tacit.games.building import history
 from tacit.games.building.actions import EditLogits
+from tacit.games.building.blocks import AIR
 from tacit.games.building.game import BuildingGame, Observation, building_game
 from tacit.games.building.hand import hand
 from tacit.games.building.history import History
 from tacit.learning.networks import Heads, Sizes, VoxelNetwork
 from tacit.storage import about_weights, load_weights, shipped
+
+SLIP = 0.05
+"""How likely a person is to break a block of the assistant's that was right, beside one that was wrong."""
 
 
 class Skill(eqx.Module):
@@ -65,9 +69,17 @@ class Greedy(Assistant):
         seen = history.watch(memory.history, memory.last, observation)
         seen = jax.tree.map(lambda new, old: jnp.where(observation.time > 0, new, old), seen, memory.history)
         heads = self.skill.network(*history.view(seen, observation))
-        belief = VoxelBelief(heads.goal, memory.belief.evidence)
+        belief = VoxelBelief(heads.goal, memory.belief.evidence).update(self.not_that(memory.last, observation))
         action = hand(observation, belief.probabilities, self.skill.threshold, ASSISTANT)
         return action, Knowledge(belief, seen, observation, heads)
+
+    def not_that(self, before: Observation, after: Observation) -> Float[Array, "X Y Z M"]:
+        """What it tells that the human breaks a block of the assistant's: it was probably wrong."""
+        cell = after.edits.cell[HUMAN]
+        number = jnp.arange(self.game.num_cells, dtype=cell.dtype).reshape(self.game.shape)
+        broken = (number == cell) & (before.touched == ASSISTANT + 1) & (after.edits.after[HUMAN] == AIR)
+        kind = jax.nn.one_hot(after.edits.before[HUMAN], self.game.num_kinds)
+        return jnp.where(broken, jnp.log(SLIP), 0.0)[..., None] * kind
 
     def tell(self, memory: Knowledge, log_likelihood: Float[Array, "X Y Z M"]) -> Knowledge:
         """The memory after evidence about single cells, which stays until the end of the episode."""
