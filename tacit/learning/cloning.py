@@ -4,7 +4,7 @@ A turn is a choice in steps: first of what sort (to wait, to place, to move, ...
 a list, and so on. Each list has one small network, shared by all of its options, so that it fits lists of any length
 and any order. What a person usually does weighs in by counting: somebody who idles a lot is taken to idle on.
 
-    P(sort) ∝ exp(f(moment)) · habit(sort) / usual(sort),   P(option) ∝ exp(g(option))
+    P(sort) ∝ exp f(moment) · (habit(sort) / usual(sort))^trust,   P(option) ∝ exp g(option)
 
 Behaviour cloning: Pomerleau 1989, "ALVINN".
 """
@@ -22,19 +22,35 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from tacit.learning.training import Trainer
 
+LIMIT = 6.0
+"""Standard deviations from the mean at which a feature is cut off."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """How a clone is trained. A round goes through all demonstrations once."""
+
+    num_rounds: int = 40
+    patience: int = 10
+    """Rounds without a better held-out score after which training stops."""
+    num_batches: int = 16
+    learning_rate: float = 5e-3
+    decay: float = 0.1
+    """Weight decay, in the units of AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101)."""
+
 
 class Moments(NamedTuple):
-    """The first step of each turn, one row a turn. R rows, S sorts, L ways in which moments are alike."""
+    """The first step of each turn, one row a turn: R rows, S sorts."""
 
     features: Float[Array, "R D"]
     habit: Float[Array, "R S"]
-    """How often the person did what, before, in moments like this."""
+    """How often the person did what before, in moments like this."""
     like: Int[Array, " R"]
-    """Which moments this is like, an index below L."""
+    """Which moments this is like: an index."""
     possible: Bool[Array, "R S"]
     chosen: Int[Array, " R"]
     episode: Int[Array, " R"]
-    """From which episode the row is; a row of none (-1) counts nothing."""
+    """From which episode the row is."""
 
 
 class Choices(NamedTuple):
@@ -54,19 +70,19 @@ class Demonstrations(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """How many features a moment has, sorts there are, and features the options of each list have."""
+    """How large a chooser is."""
 
     moment: int
+    """Features of a moment."""
     sorts: int
+    alike: int
+    """Ways in which moments can be alike."""
+    width: int
+    """Hidden units for the sorts."""
+    options: tuple[tuple[int, int], ...]
+    """Features of an option, and hidden units, of each network for options."""
     lists: tuple[int, ...]
-    alike: int = 4
-    """Ways in which moments are alike."""
-
-
-def sizes(demonstrations: Demonstrations) -> Sizes:
-    """Those of the demonstrations."""
-    moments, lists = demonstrations
-    return Sizes(moments.features.shape[-1], moments.habit.shape[-1], tuple(one.features.shape[-1] for one in lists))
+    """Which of these networks each list goes to: lists of the same things share one."""
 
 
 class Scorer(eqx.Module):
@@ -80,16 +96,17 @@ class Scorer(eqx.Module):
 
     def __init__(self, num_features: int, num_scores: int, width: int, key: Key[Array, ""]):
         """Scores are 0 for everything at first."""
+        hidden_key, out_key, direct_key = jax.random.split(key, 3)
         self.centre, self.spread = jnp.zeros(num_features), jnp.ones(num_features)
-        self.hidden = eqx.nn.Linear(num_features, width, key=key)
-        out = eqx.nn.Linear(width, num_scores, key=key)
-        direct = eqx.nn.Linear(num_features, num_scores, use_bias=False, key=key)
+        self.hidden = eqx.nn.Linear(num_features, width, key=hidden_key)
+        out = eqx.nn.Linear(width, num_scores, key=out_key)
+        direct = eqx.nn.Linear(num_features, num_scores, use_bias=False, key=direct_key)
         self.out = jax.tree.map(jnp.zeros_like, out)
         self.direct = jax.tree.map(jnp.zeros_like, direct)
 
     def __call__(self, features: Float[Array, " D"]) -> Float[Array, " O"]:
-        """Scores of one moment, or of one option."""
-        scaled = jnp.clip((features - self.centre) / self.spread, -6.0, 6.0)
+        """Scores of a moment, or of an option."""
+        scaled = jnp.clip((features - self.centre) / self.spread, -LIMIT, LIMIT)
         return self.direct(scaled) + self.out(jnp.tanh(self.hidden(scaled)))
 
 
@@ -97,13 +114,17 @@ class Chooser(eqx.Module):
     """Someone who chooses: logits of sorts, and of the options of each list."""
 
     first: Scorer
-    lists: tuple[Scorer, ...]
+    others: tuple[Scorer, ...]
     usual: Float[Array, "L S"]
     """How often people do what in moments that are alike, as frequencies."""
+    typical: Float[Array, "L S"]
+    """The same of the person in the middle."""
     inertia: Float[Array, ""]
     """Logarithm of how many turns the usual counts for, beside what was seen of the person."""
     trust: Float[Array, ""]
     """How much a habit weighs."""
+    lists: tuple[int, ...] = eqx.field(static=True)
+    """Which of `others` each list goes to."""
 
     def sorts(
         self, features: Float[Array, " D"], habit: Float[Array, " S"], like: Int[Array, ""]
@@ -115,26 +136,23 @@ class Chooser(eqx.Module):
 
     def options(self, number: int, features: Float[Array, "K D"]) -> Float[Array, " K"]:
         """Logits of the options of one of the lists."""
-        return jax.vmap(self.lists[number])(features)[:, 0]
+        return jax.vmap(self.others[self.lists[number]])(features)[:, 0]
+
+
+def blank(sizes: Sizes, key: Key[Array, ""]) -> Chooser:
+    """A chooser that finds everything alike."""
+    first_key, *keys = jax.random.split(key, 1 + len(sizes.options))
+    first = Scorer(sizes.moment, sizes.sorts, sizes.width, first_key)
+    others = tuple(Scorer(size, 1, width, key) for (size, width), key in zip(sizes.options, keys, strict=True))
+    even = jnp.full((sizes.alike, sizes.sorts), 1.0 / sizes.sorts)
+    return Chooser(first, others, even, even, jnp.float32(2.0), jnp.float32(1.0), sizes.lists)
 
 
 def log_choice(logits: Float[Array, " K"], possible: Bool[Array, " K"]) -> Float[Array, " K"]:
-    """Log-probabilities of the options, -inf for those that are not possible; 0 is the sum where none is."""
-    return jax.nn.log_softmax(jnp.where(possible, logits, -jnp.inf))
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """How a clone is trained. A round goes through all demonstrations once."""
-
-    width: int = 24
-    num_rounds: int = 60
-    patience: int = 12
-    """Rounds without a better held-out score after which training stops."""
-    num_batches: int = 16
-    learning_rate: float = 3e-3
-    decay: float = 3e-2
-    """Weight decay, in the units of AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101)."""
+    """Log-probabilities of the options, log softmax over those that are possible; -inf for the others."""
+    largest = jnp.where(possible.any(), jnp.where(possible, logits, -jnp.inf).max(), 0.0)
+    weights = jnp.where(possible, jnp.exp(logits - largest), 0.0)
+    return jnp.where(possible, logits - largest - jnp.log(jnp.maximum(weights.sum(), 1e-30)), -jnp.inf)
 
 
 class Scores(NamedTuple):
@@ -148,51 +166,55 @@ def score(chooser: Chooser, demonstrations: Demonstrations) -> Scores:
     """How likely the recorded choices are for this chooser."""
     moments = demonstrations.moments
     logits = jax.vmap(chooser.sorts)(moments.features, moments.habit, moments.like)
-    found = jnp.take_along_axis(jax.vmap(log_choice)(logits, moments.possible), moments.chosen[:, None], 1)[:, 0]
-    lists = []
+    found = [pick(jax.vmap(log_choice)(logits, moments.possible), moments.chosen)]
     for number, choices in enumerate(demonstrations.lists):
         scores = jax.vmap(chooser.options, (None, 0))(number, choices.features)
-        log_prob = jax.vmap(log_choice)(scores, choices.possible)
-        lists.append(jnp.take_along_axis(log_prob, choices.chosen[:, None], 1)[:, 0])
-    return Scores(found, tuple(lists))
+        found.append(pick(jax.vmap(log_choice)(scores, choices.possible), choices.chosen))
+    return Scores(found[0], tuple(found[1:]))
+
+
+def pick(log_probs: Float[Array, "R K"], chosen: Int[Array, " R"]) -> Float[Array, " R"]:
+    """Row by row, the entry of what was chosen."""
+    return jnp.take_along_axis(log_probs, chosen[:, None], 1)[:, 0]
 
 
 def total(values: Float[Array, " R"], episode: Int[Array, " R"], weights: Float[Array, " E"]) -> Float[Array, ""]:
-    """The sum over the rows of the episodes that count."""
-    weight = jnp.where(episode >= 0, weights[jnp.maximum(episode, 0)], 0.0)
+    """The sum over rows by the weights of their episodes."""
+    weight = weights[episode]
     return jnp.where(weight > 0, weight * values, 0.0).sum()
 
 
-def cross_entropy(chooser: Chooser, demonstrations: Demonstrations, weights: Float[Array, " E"]) -> Float[Array, ""]:
-    """Nats per turn, over the episodes that count."""
-    found = score(chooser, demonstrations)
-    moments = demonstrations.moments
-    whole = total(found.moments, moments.episode, weights)
-    for values, choices in zip(found.lists, demonstrations.lists, strict=True):
-        whole += total(values, choices.episode, weights)
-    return -whole / jnp.maximum(total(jnp.ones_like(found.moments), moments.episode, weights), 1.0)
+def cross_entropy(chooser: Chooser, demonstrations: Demonstrations, weights: Float[Array, " E"]) -> Float[Array, " W"]:
+    """Nats per turn, over episodes by their weights, for each of the W networks; they add up."""
+    moments, scores = demonstrations.moments, score(chooser, demonstrations)
+    turns = total(jnp.ones_like(scores.moments), moments.episode, weights)
+    found = [total(scores.moments, moments.episode, weights), *(jnp.float32(0.0) for _ in chooser.others)]
+    for network, values, choices in zip(chooser.lists, scores.lists, demonstrations.lists, strict=True):
+        found[1 + network] += total(values, choices.episode, weights)
+    return -jnp.stack(found) / jnp.maximum(turns, 1.0)
 
 
 class Progress(NamedTuple):
-    """The state of a training: where it is, and the best so far by the held-out episodes."""
+    """The state of a training: where it is, and each network at its best by the held-out episodes."""
 
     chooser: Chooser
     optimiser: optax.OptState
     best: Chooser
-    held_out: Float[Array, ""]
-    """Of the best, in nats per turn."""
+    held_out: Float[Array, " W"]
+    """Of each at its best, in nats per turn."""
     stale: Int[Array, ""]
-    """Rounds since then."""
+    """Rounds since any of them got better."""
     key: Key[Array, ""]
 
 
 class Cloning(Trainer):
-    """Fits a chooser to the episodes that have a weight in `training` and stops by those in `held_out`."""
+    """Fits a chooser to the episodes that have a weight in `training`, and stops by those in `held_out`."""
 
+    config: Config = eqx.field(static=True)
+    sizes: Sizes = eqx.field(static=True)
     demonstrations: Demonstrations
     training: Float[Array, " E"]
     held_out: Float[Array, " E"]
-    config: Config = eqx.field(static=True)
 
     @property
     def num_rounds(self) -> int:
@@ -202,23 +224,23 @@ class Cloning(Trainer):
     def init(self, key: Key[Array, ""]) -> Progress:
         """A chooser that finds everything alike, but knows what is usual."""
         make_key, next_key = jax.random.split(key)
-        chooser = blank(sizes(self.demonstrations), self.config.width, make_key)
-        chooser = calibrated(chooser, self.demonstrations, self.training)
-        optimiser = self.optimiser().init(eqx.filter(chooser, free(chooser)))
-        infinite = jnp.asarray(jnp.inf, jnp.float32)
-        return Progress(chooser, optimiser, chooser, infinite, jnp.zeros((), jnp.int32), next_key)
+        chooser = calibrated(blank(self.sizes, make_key), self.demonstrations, self.training)
+        optimiser = self.optimiser().init(eqx.filter(chooser, fitted(chooser)))
+        worst = jnp.full((1 + len(self.sizes.options),), jnp.inf, jnp.float32)
+        return Progress(chooser, optimiser, chooser, worst, jnp.int32(0), next_key)
 
     def advance(self, state: Progress) -> tuple[Progress, Mapping[str, Any]]:
         """Go through the demonstrations once, in random order."""
         return go_through(self, state)
 
     def done(self, state: Progress) -> bool:
-        """Whether the held-out episodes have not been explained better for a while."""
+        """Whether nothing in the held-out episodes has been explained better for a while."""
         return bool(state.stale >= self.config.patience)
 
     def release(self, state: Progress) -> tuple[Chooser, Mapping[str, Any]]:
         """The best chooser."""
-        return state.best, {"held_out_nats_per_action": float(state.held_out)}
+        actions = int((self.training[self.demonstrations.moments.episode] > 0).sum())
+        return state.best, {"held_out_nats_per_action": float(state.held_out.sum()), "training_actions": actions}
 
     def optimiser(self) -> optax.GradientTransformation:
         """AdamW, slowing down over the rounds."""
@@ -227,45 +249,57 @@ class Cloning(Trainer):
         return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=self.config.decay))
 
 
-def blank(sizes: Sizes, width: int, key: Key[Array, ""]) -> Chooser:
-    """A chooser that finds everything alike."""
-    first_key, *keys = jax.random.split(key, 1 + len(sizes.lists))
-    lists = tuple(Scorer(size, 1, width, key) for size, key in zip(sizes.lists, keys, strict=True))
-    usual = jnp.full((sizes.alike, sizes.sorts), 1.0 / sizes.sorts)
-    return Chooser(
-        Scorer(sizes.moment, sizes.sorts, width, first_key), lists, usual, jnp.asarray(2.0), jnp.asarray(1.0)
-    )
-
-
+@eqx.filter_jit
 def calibrated(chooser: Chooser, demonstrations: Demonstrations, weights: Float[Array, " E"]) -> Chooser:
-    """The chooser with the scales of the features, and the usual frequencies, of the episodes that count."""
-    moments = demonstrations.moments
-    counted = jnp.where(moments.episode >= 0, weights[jnp.maximum(moments.episode, 0)], 0.0)
-    scorers = [rescaled(chooser.first, moments.features, counted)]
-    for scorer, choices in zip(chooser.lists, demonstrations.lists, strict=True):
-        weight = jnp.where(choices.episode >= 0, weights[jnp.maximum(choices.episode, 0)], 0.0)
-        shared = (choices.possible * weight[:, None]).reshape(-1)
-        scorers.append(rescaled(scorer, choices.features.reshape(len(shared), -1), shared))
-    chosen = jax.nn.one_hot(moments.chosen, chooser.usual.shape[1]) * counted[:, None]
-    counts = 1.0 + jax.ops.segment_sum(chosen, moments.like, num_segments=len(chooser.usual))
-    usual = counts / counts.sum(-1, keepdims=True)
-    return eqx.tree_at(lambda c: (c.first, c.lists, c.usual), chooser, (scorers[0], tuple(scorers[1:]), usual))
+    """The chooser with the scales of the features, and the usual frequencies, of the episodes by their weights."""
+    moments, lists = demonstrations
+    first = rescaled(chooser.first, [(moments.features, weights[moments.episode])])
+    others = []
+    for number, scorer in enumerate(chooser.others):
+        mine = [choices for choices, network in zip(lists, chooser.lists, strict=True) if network == number]
+        shares = [choices.possible * weights[choices.episode][:, None] for choices in mine]
+        others.append(rescaled(scorer, [(one.features, share) for one, share in zip(mine, shares, strict=True)]))
+    usual, typical = frequencies(moments, weights, chooser.usual.shape[0])
+    found = (first, tuple(others), usual, typical)
+    return eqx.tree_at(lambda c: (c.first, c.others, c.usual, c.typical), chooser, found)
 
 
-def rescaled(scorer: Scorer, features: Float[Array, "R D"], weights: Float[Array, " R"]) -> Scorer:
-    """The scorer with the mean and the standard deviation of these features as their scale."""
-    share = (weights / jnp.maximum(weights.sum(), 1e-9))[:, None]
-    centre = (share * features).sum(0)
-    spread = jnp.sqrt((share * jnp.square(features - centre[None])).sum(0))
-    spread = jnp.where(spread > 1e-3, spread, 1.0)
-    return eqx.tree_at(lambda s: (s.centre, s.spread), scorer, (centre, spread))
+def rescaled(scorer: Scorer, groups: Sequence[tuple[Float[Array, "*B D"], Float[Array, "*B"]]]) -> Scorer:
+    """The scorer with the weighted mean and standard deviation of features as their scale."""
+
+    def mean(value: Any) -> Float[Array, " D"]:
+        axes = [tuple(range(weight.ndim)) for _, weight in groups]
+        sums = [(weight[..., None] * value(x)).sum(axis) for (x, weight), axis in zip(groups, axes, strict=True)]
+        return sum(sums[1:], sums[0]) / jnp.maximum(sum(weight.sum() for _, weight in groups), 1e-9)
+
+    centre = mean(lambda x: x)
+    spread = jnp.sqrt(mean(lambda x: jnp.square(x - centre)))
+    return eqx.tree_at(lambda s: (s.centre, s.spread), scorer, (centre, jnp.where(spread > 1e-3, spread, 1.0)))
 
 
-def free(chooser: Chooser) -> Any:
-    """Which leaves are fitted."""
-    fitted = jax.tree.map(eqx.is_inexact_array, chooser)
-    kept = lambda c: [c.usual, *(leaf for one in (c.first, *c.lists) for leaf in (one.centre, one.spread))]  # noqa: E731
-    return eqx.tree_at(kept, fitted, replace_fn=lambda _: False)
+def frequencies(
+    moments: Moments, weights: Float[Array, " E"], num_alike: int
+) -> tuple[Float[Array, "L S"], Float[Array, "L S"]]:
+    """How often people do what in moments that are alike: all together, and the episode in the middle."""
+    chosen = jax.nn.one_hot(moments.chosen, moments.habit.shape[1])
+    group = moments.episode * num_alike + moments.like
+    counts = jax.ops.segment_sum(chosen, group, num_segments=len(weights) * num_alike)
+    counts = counts.reshape(len(weights), num_alike, -1)
+    usual = 1.0 + (counts * weights[:, None, None]).sum(0)
+    usual = usual / usual.sum(-1, keepdims=True)
+    own = (counts + usual[None]) / (counts.sum(-1, keepdims=True) + 1.0)
+    middle = jnp.nanmedian(jnp.where(weights[:, None, None] > 0, own, jnp.nan), axis=0)
+    return usual, middle / middle.sum(-1, keepdims=True)
+
+
+def fitted(chooser: Chooser) -> Any:
+    """Which leaves are fitted; the others are counted beforehand."""
+
+    def counted(chooser: Chooser) -> list[Any]:
+        scales = [scale for one in (chooser.first, *chooser.others) for scale in (one.centre, one.spread)]
+        return [chooser.usual, chooser.typical, *scales]
+
+    return eqx.tree_at(counted, jax.tree.map(eqx.is_inexact_array, chooser), replace_fn=lambda _: False)
 
 
 def shuffled(rows: Any, num_batches: int, key: Key[Array, ""]) -> Any:
@@ -283,31 +317,43 @@ def go_through(trainer: Cloning, state: Progress) -> tuple[Progress, dict[str, A
     next_key, *keys = jax.random.split(state.key, 2 + len(every.lists))
     moments = shuffled(every.moments, config.num_batches, keys[0])
     lists = tuple(shuffled(one, config.num_batches, key) for one, key in zip(every.lists, keys[1:], strict=True))
-    turns = total(jnp.ones_like(every.moments.features[:, 0]), every.moments.episode, trainer.training)
-    optimiser = trainer.optimiser()
-    fitted, kept = eqx.partition(state.chooser, free(state.chooser))
+    turns = jnp.maximum(total(jnp.ones_like(every.moments.habit[:, 0]), every.moments.episode, trainer.training), 1.0)
+    optimiser, free = trainer.optimiser(), fitted(state.chooser)
+    parts, kept = eqx.partition(state.chooser, free)
 
-    def loss(fitted: Chooser, batch: Demonstrations) -> Float[Array, ""]:
-        found = score(eqx.combine(fitted, kept), batch)
-        whole = total(found.moments, batch.moments.episode, trainer.training)
-        for values, choices in zip(found.lists, batch.lists, strict=True):
-            whole += total(values, choices.episode, trainer.training)
-        return -whole * config.num_batches / jnp.maximum(turns, 1.0)
+    def loss(parts: Chooser, batch: Demonstrations) -> Float[Array, ""]:
+        here = jnp.maximum(
+            total(jnp.ones_like(batch.moments.habit[:, 0]), batch.moments.episode, trainer.training), 1.0
+        )
+        return (
+            cross_entropy(eqx.combine(parts, kept), batch, trainer.training).sum() * here * config.num_batches / turns
+        )
 
     def step(carry: tuple[Any, Any], batch: Demonstrations) -> tuple[tuple[Any, Any], Float[Array, ""]]:
-        fitted, memory = carry
-        value, slope = jax.value_and_grad(loss)(fitted, batch)
-        change, memory = optimiser.update(slope, memory, fitted)
-        return (optax.apply_updates(fitted, change), memory), value
+        parts, memory = carry
+        value, slope = jax.value_and_grad(loss)(parts, batch)
+        change, memory = optimiser.update(slope, memory, parts)
+        return (optax.apply_updates(parts, change), memory), value
 
-    (fitted, memory), losses = jax.lax.scan(step, (fitted, state.optimiser), Demonstrations(moments, lists))
-    chooser = eqx.combine(fitted, kept)
+    (parts, memory), losses = jax.lax.scan(step, (parts, state.optimiser), Demonstrations(moments, lists))
+    chooser = eqx.combine(parts, kept)
     held_out = cross_entropy(chooser, every, trainer.held_out)
     better = held_out < state.held_out
-    best = jax.tree.map(lambda new, old: jnp.where(better, new, old), chooser, state.best)
-    stale = jnp.where(better, 0, state.stale + 1)
-    numbers = {"training": losses.mean(), "held_out": held_out}
+    best = keep(chooser, state.best, better)
+    stale = jnp.where(better.any(), 0, state.stale + 1)
+    numbers = {"training_nats": losses.mean(), "held_out_nats": held_out.sum()}
     return Progress(chooser, memory, best, jnp.minimum(held_out, state.held_out), stale, next_key), numbers
+
+
+def keep(new: Chooser, old: Chooser, better: Bool[Array, " W"]) -> Chooser:
+    """The old chooser with those networks of the new one that are better."""
+
+    def one(now: Any, then: Any, take: Bool[Array, ""]) -> Any:
+        return jax.tree.map(lambda after, before: jnp.where(take, after, before), now, then)
+
+    others = [one(*pair, better[1 + i]) for i, pair in enumerate(zip(new.others, old.others, strict=True))]
+    whole = one(new, old, better[0])
+    return eqx.tree_at(lambda c: c.others, whole, tuple(others))
 
 
 def stack(parts: Sequence[Choices]) -> Choices:
