@@ -180,4 +180,4 @@ def trainer(config: Config) -> GoalTrainer:
     human = builder.make(game)
     prior = marginal_prior(game, jax.random.key(0))
     network = sizes(game, config.width, config.depth, config.embedding)
-    return GoalTrainer(config, HelpedBuilding(game, human), network, prior, Tuning(game, human))
+    return GoalTrainer(config, HelpedBuilding(game=game, human=human), network, prior, Tuning(game, human))
