@@ -153,7 +153,8 @@ class Told(NamedTuple):
 def recorded(path: Path, max_turns: int | None = None) -> list[Told]:
     """The episodes of those who knew the house, in a file or a folder of recordings.
 
-    Of each only the first `max_turns` are taken. What cannot be read is left out. Raises ValueError, in one sentence, where nothing is left.
+    Of each only the first `max_turns` are taken. What cannot be read is left out. Raises ValueError, in one sentence,
+    where nothing is left.
     """
     refused: list[Refused] = []
     found: list[Told] = []

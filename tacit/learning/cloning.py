@@ -4,7 +4,7 @@ A turn is a choice in steps: first of what sort (to wait, to place, to move, ...
 a list, and so on. Each list has one small network, shared by all of its options, so that it fits lists of any length
 and any order. What a person usually does weighs in by counting: somebody who idles a lot is taken to idle on.
 
-    P(sort) ∝ exp f(moment) · (habit(sort) / usual(sort))^trust,   P(option) ∝ exp g(option)
+    P(sort) ∝ exp f(moment) · habit(sort) / usual(sort),   P(option) ∝ exp g(option)
 
 Behaviour cloning: Pomerleau 1989, "ALVINN".
 """
@@ -121,8 +121,6 @@ class Chooser(eqx.Module):
     """The same of the person in the middle."""
     inertia: Float[Array, ""]
     """Logarithm of how many turns the usual counts for, beside what was seen of the person."""
-    trust: Float[Array, ""]
-    """How much a habit weighs."""
     lists: tuple[int, ...] = eqx.field(static=True)
     """Which of `others` each list goes to."""
 
@@ -132,7 +130,7 @@ class Chooser(eqx.Module):
         """Logits of the sorts."""
         usual, count = jax.lax.stop_gradient(self.usual)[like], jnp.exp(self.inertia)
         own = (habit + count * usual) / (habit.sum() + count)
-        return self.first(features) + self.trust * (jnp.log(own) - jnp.log(usual))
+        return self.first(features) + jnp.log(own) - jnp.log(usual)
 
     def options(self, number: int, features: Float[Array, "K D"]) -> Float[Array, " K"]:
         """Logits of the options of one of the lists."""
@@ -145,7 +143,7 @@ def blank(sizes: Sizes, key: Key[Array, ""]) -> Chooser:
     first = Scorer(sizes.moment, sizes.sorts, sizes.width, first_key)
     others = tuple(Scorer(size, 1, width, key) for (size, width), key in zip(sizes.options, keys, strict=True))
     even = jnp.full((sizes.alike, sizes.sorts), 1.0 / sizes.sorts)
-    return Chooser(first, others, even, even, jnp.float32(2.0), jnp.float32(1.0), sizes.lists)
+    return Chooser(first, others, even, even, jnp.float32(2.0), sizes.lists)
 
 
 def log_choice(logits: Float[Array, " K"], possible: Bool[Array, " K"]) -> Float[Array, " K"]:

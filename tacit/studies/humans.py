@@ -1,0 +1,162 @@
+"""Does a clone of some people foresee what somebody else does, alone and with a partner?
+
+Every participant is left out in turn: networks are trained on the others' recordings and then shown the one left out,
+turn by turn, as a stranger whose habits are only told by what they have done so far. Cross-entropy is in nats per
+action; an action is foreseen when it is the likeliest (for a placed block: the likeliest cell, and the likeliest kind
+there). The yardstick is fitted to the same others: how often they pass, place, break and move, and the same chance for
+everything that is legal within each of these.
+
+Recordings: MBAG's episodes of people who knew the house (Laidlaw et al. 2025, arXiv 2504.07091). Turns whose action our
+rules do not offer are left out and counted: beside a partner, a recorded action can be about a cell that the partner
+has just changed.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from tacit.humans.demonstrations import KIND, SIZES, Told, Turns, demonstrations, recorded, weights
+from tacit.humans.past import REST
+from tacit.learning.cloning import Chooser, Cloning, Config, log_choice, pick
+from tacit.learning.training import train
+from tacit.studies.claims import Claim, at_least
+
+NEEDS = ("data",)
+SOURCE = "the project's own bar: a clone should explain a stranger better than how often people do what"
+LEAST_OFFERED = 0.9
+"""Least share of the recorded actions that our rules have to offer."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tier:
+    """How many turns of each episode are taken, None for all, and how long is trained."""
+
+    max_turns: int | None
+    training: Config
+
+
+TIERS = {"tiny": Tier(300, Config(num_rounds=15)), "small": Tier(None, Config())}
+TIERS["full"] = TIERS["small"]
+
+
+class Found(NamedTuple):
+    """How well somebody was foreseen, in mean nats per action and in shares, and by the yardstick."""
+
+    nats: float
+    accuracy: float
+    nats_by_types: float
+    accuracy_by_types: float
+    actions: int
+    dropped: int
+
+
+class Foreseen(NamedTuple):
+    """Turn by turn, the log-probability of what was done, and whether it was the likeliest."""
+
+    log_prob: Float[Array, " R"]
+    hit: Float[Array, " R"]
+
+
+@eqx.filter_jit
+def foresee(chooser: Chooser, turns: Turns) -> Foreseen:
+    """What the chooser makes of an episode."""
+    moments = turns.moments
+    sorts = jax.vmap(log_choice)(
+        jax.vmap(chooser.sorts)(moments.features, moments.habit, moments.like), moments.possible
+    )
+    log_prob, likeliest, best = pick(sorts, moments.chosen), sorts[:, REST], moments.chosen == REST
+    right_kind = jnp.ones_like(best)
+    for number, choices in enumerate(turns.lists):
+        scores = jax.vmap(chooser.options, (None, 0))(number, choices.features)
+        options = jax.vmap(log_choice)(scores, choices.possible)
+        taken = choices.chosen >= 0
+        log_prob += jnp.where(taken, pick(options, jnp.maximum(choices.chosen, 0)), 0.0)
+        first = options.argmax(-1) == choices.chosen
+        if number == KIND:
+            right_kind = ~taken | first
+            continue
+        # A list without options has a likeliest option of probability 0.
+        now = sorts[:, number + 1] + options.max(-1)
+        best = jnp.where(now > likeliest, (moments.chosen == number + 1) & first, best)
+        likeliest = jnp.maximum(likeliest, now)
+    return Foreseen(log_prob, (best & right_kind).astype(jnp.float32))
+
+
+def by_types(others: Sequence[Turns], turns: Turns) -> Foreseen:
+    """What somebody makes of an episode who knows how often the others do what, and what is legal."""
+    what = np.concatenate([one.what for one in others])
+    shares = (np.bincount(what, minlength=4) + 1.0) / (len(what) + 4.0)
+    each = np.where(turns.widths > 0, shares / np.maximum(turns.widths, 1), 0.0)
+    rows = np.arange(len(turns.what))
+    # Of equally likely actions one is guessed.
+    guess = each.argmax(-1)
+    hit = np.where(guess == turns.what, 1.0 / turns.widths[rows, guess], 0.0)
+    return Foreseen(jnp.log(each[rows, turns.what]), jnp.asarray(hit))
+
+
+def left_out(episodes: Sequence[Told], participant: int, tier: Tier, seed: int = 0) -> dict[bool, Found]:
+    """How well a participant is foreseen by a clone of all others: without (False) and with a partner (True)."""
+    others = sorted({one.participant for one in episodes} - {participant})
+    training, held_out = weights(episodes, others)
+    every = demonstrations([one.turns for one in episodes])
+    trainer = Cloning(tier.training, SIZES, every, training, held_out)
+    _, state = train(trainer, trainer.init(jax.random.key(seed)), 0, lambda *_: None, lambda *_: None)
+    chooser, _ = trainer.release(state)
+    assert isinstance(chooser, Chooser)
+    found = {}
+    for with_partner in (False, True):
+        mine = [one.turns for one in episodes if (one.participant, one.with_partner) == (participant, with_partner)]
+        if mine:
+            rest = [one.turns for one in episodes if one.participant != participant]
+            found[with_partner] = summed(
+                mine, [foresee(chooser, one) for one in mine], [by_types(rest, o) for o in mine]
+            )
+    return found
+
+
+def summed(episodes: Sequence[Turns], clone: Sequence[Foreseen], types: Sequence[Foreseen]) -> Found:
+    """The means over several episodes."""
+    means = [
+        float(np.concatenate([np.asarray(one[field], np.float64) for one in rows]).mean())
+        for rows in (clone, types)
+        for field in range(2)
+    ]
+    actions, dropped = sum(len(one.what) for one in episodes), sum(one.dropped for one in episodes)
+    return Found(-means[0], means[1], -means[2], means[3], actions, dropped)
+
+
+def run(tier: str, data: Path) -> dict[tuple[int, bool], Found]:
+    """Leave out everybody in turn. Raises ValueError, in one sentence, where there is nobody to learn from."""
+    episodes = recorded(data, TIERS[tier].max_turns)
+    people = sorted({one.participant for one in episodes})
+    if len(people) < 2:
+        raise ValueError(
+            f"{data} holds recordings of participant {people[0]} alone, so that nobody is left to learn from when they "
+            "are left out; give recordings of two or more."
+        )
+    return {
+        (person, with_partner): found
+        for person in people
+        for with_partner, found in left_out(episodes, person, TIERS[tier]).items()
+    }
+
+
+def make(tier: str, data: Path | None) -> list[Claim]:
+    """Leave out everybody in turn and compare the clone of the others with the yardstick."""
+    assert data is not None
+    claims = []
+    for (person, with_partner), found in run(tier, data).items():
+        who = f"person{person}_{'with_partner' if with_partner else 'alone'}"
+        nats, types = found.nats, found.nats_by_types
+        claims.append(Claim(f"nats_per_action@{who}", nats, types, 0.0, nats < types, SOURCE))
+        claims.append(at_least(f"accuracy@{who}", found.accuracy, found.accuracy_by_types, SOURCE))
+        offered = found.actions / (found.actions + found.dropped)
+        claims.append(at_least(f"share_offered@{who}", offered, LEAST_OFFERED, "our rules against theirs"))
+    return claims
