@@ -79,7 +79,7 @@ class Greedy(Assistant):
         number = jnp.arange(self.game.num_cells, dtype=cell.dtype).reshape(self.game.shape)
         broken = (number == cell) & (before.touched == ASSISTANT + 1) & (after.edits.after[HUMAN] == AIR)
         kind = jax.nn.one_hot(after.edits.before[HUMAN], self.game.num_kinds)
-        return jnp.where(broken, jnp.log(SLIP), 0.0)[..., None] * kind
+        return jnp.where(broken[..., None], jnp.log(SLIP) * kind[None, None, None], 0.0)
 
     def tell(self, memory: Knowledge, log_likelihood: Float[Array, "X Y Z M"]) -> Knowledge:
         """The memory after evidence about single cells, which stays until the end of the episode."""
