@@ -155,7 +155,7 @@ def of_moment(site: Site) -> Float[Array, " D"]:
     to_place, to_break = jnp.where(site.legal.place, choice, 0.0), jnp.where(site.legal.remove, choice, 0.0)
     body = walking.body_cells(seen.feet[HUMAN], site.missing.shape) & site.missing
     numbers = [
-        *(size(crowd * group.sum()) for group in (fill, mend, (fill | mend) & near, later & near, same)),
+        *(size(crowd * group.sum().astype(jnp.float32)) for group in (fill, mend, (fill | mend) & near, later & near, same)),
         *(share(group, offered) for group, offered in ((fill, site.legal.place), (mend, site.legal.remove))),
         *(group.any().astype(jnp.float32) for group in (fill, mend, same, (fill | mend) & near)),
         body.any().astype(jnp.float32),
@@ -211,7 +211,7 @@ def of_cells(site: Site) -> Float[Array, "N C"]:
         layer == past.lowest,
         jnp.where(had, within(layer - past.notes.last_cell[1], -4.0, 4.0), 0.0),
         within(site.scale * site.gaps[:, 1], -5.0, 5.0),
-        within(site.scale * lengths(site.gaps * jnp.array((1.0, 0.0, 1.0))), 0.0, 6.0),
+        within(site.scale * lengths(site.gaps * jnp.array(((1.0, 0.0, 1.0),))), 0.0, 6.0),
         within(site.scale * lengths(site.gaps), 0.0, 6.0),
         jnp.matmul(scene.sights, heading),
         lined,
