@@ -155,7 +155,10 @@ def of_moment(site: Site) -> Float[Array, " D"]:
     to_place, to_break = jnp.where(site.legal.place, choice, 0.0), jnp.where(site.legal.remove, choice, 0.0)
     body = walking.body_cells(seen.feet[HUMAN], site.missing.shape) & site.missing
     numbers = [
-        *(size(crowd * group.sum().astype(jnp.float32)) for group in (fill, mend, (fill | mend) & near, later & near, same)),
+        *(
+            size(crowd * group.sum().astype(jnp.float32))
+            for group in (fill, mend, (fill | mend) & near, later & near, same)
+        ),
         *(share(group, offered) for group, offered in ((fill, site.legal.place), (mend, site.legal.remove))),
         *(group.any().astype(jnp.float32) for group in (fill, mend, same, (fill | mend) & near)),
         body.any().astype(jnp.float32),
@@ -231,7 +234,7 @@ def of_moves(site: Site) -> Float[Array, "6 E"]:
     covers = jnp.stack([(body & site.missing).sum().astype(jnp.float32) for body in bodies])
     square = jnp.square(site.gaps).sum(-1)[None] - 2.0 * jnp.matmul(steps, site.gaps.T, precision="highest") + 1.0
     useful = (site.missing | site.wrong).reshape(-1)
-    count = ((square * site.scale**2 <= NEAR**2) & useful[None]).sum(-1).astype(jnp.float32) * site.scale**2
+    there = ((square * site.scale**2 <= NEAR**2) & useful[None]).sum(-1).astype(jnp.float32) * site.scale**2
     vertical = past.heading[2] + past.heading[3]
     height = within(site.scale * (feet[1] - past.lowest).astype(jnp.float32), -2.0, 8.0)
     columns = [
@@ -244,8 +247,8 @@ def of_moves(site: Site) -> Float[Array, "6 E"]:
         (1.0 - jnp.abs(up)) * (past.heading.sum() - vertical),
         jnp.full(up.shape, vertical),
         covers,
-        size(count),
-        count / jnp.maximum(count.mean(), 1.0) - 1.0,
+        size(there),
+        there / jnp.maximum(there.mean(), 1.0) - 1.0,
         within(site.scale * jnp.matmul(steps, site.last), -6.0, 6.0),
         within(site.scale * jnp.matmul(steps, site.partner), -4.0, 4.0),
         *(within(log(one), -9.0, 0.0) for one in found.way),
@@ -310,4 +313,9 @@ def size(value: Array) -> Float[Array, "*S"]:
 
 def share(part: Bool[Array, " N"], whole: Bool[Array, " N"]) -> Float[Array, ""]:
     """How much of the whole is part; 0 of nothing."""
-    return part.sum().astype(jnp.float32) / jnp.maximum(whole.sum(), 1).astype(jnp.float32)
+    return count(part) / jnp.maximum(count(whole), 1.0)
+
+
+def count(group: Bool[Array, " N"]) -> Float[Array, ""]:
+    """How many there are."""
+    return group.sum().astype(jnp.float32)
