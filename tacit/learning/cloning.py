@@ -354,9 +354,9 @@ def keep(new: Chooser, old: Chooser, better: Bool[Array, " W"]) -> Chooser:
     return eqx.tree_at(lambda c: c.others, whole, tuple(others))
 
 
-def stack(parts: Sequence[Choices]) -> Choices:
-    """Choices from several episodes in one, their lists filled up to the same length."""
-    longest = max(part.features.shape[1] for part in parts)
+def stack(parts: Sequence[Choices], length: int = 0) -> Choices:
+    """Choices from several episodes in one, their lists filled up to the longest, or to a greater `length`."""
+    longest = max(length, *(part.features.shape[1] for part in parts))
 
     def filled(part: Choices) -> Choices:
         pad = longest - part.features.shape[1]
