@@ -146,9 +146,9 @@ def values(
     moves = towards(approach(ways, observation, player), far)
     at_hand = jnp.maximum(jnp.where(here_place, place, 0.0), jnp.where(here_remove, remove, 0.0))
     idle = (moves.max() <= DEFER) & (at_hand.max() <= DEFER)
-    digging = walk(dig_cost(blocks, other), feet)
-    dug_moves, dug_blocks = dig(approach(digging, observation, player), far, observation, player)
     shut_in = idle & (far.sum() >= worth_digging)
+    digging = walk(dig_cost(blocks, other), feet, wanted=shut_in)
+    dug_moves, dug_blocks = dig(approach(digging, observation, player), far, observation, player)
     moves = jnp.where(shut_in, jnp.maximum(moves, dug_moves), moves)
     remove = jnp.where(shut_in, jnp.maximum(remove, dug_blocks), remove)
 

@@ -4,6 +4,7 @@ Everything here depends on the world and the bodies alone, never on theta, so th
 about the house. Distances count moves; a distance of `UNREACHABLE` or more means that there is no way.
 """
 
+import functools
 import itertools
 from typing import NamedTuple
 
@@ -77,32 +78,39 @@ def dig_cost(blocks: Int8[Array, "X Y Z"], other_feet: Int[Array, "3"]) -> Int[A
     return jnp.where(collides(other_feet, blocks.shape), UNREACHABLE, jnp.minimum(cost, UNREACHABLE))
 
 
-def walk(cost: Int[Array, "X Y Z"], feet: Int[Array, "3"]) -> Walk:
+def walk(cost: Int[Array, "X Y Z"], feet: Int[Array, "3"], wanted: bool | Bool[Array, ""] = True) -> Walk:
     """The cheapest ways from `feet` when entering a position costs `cost`, by relaxation until nothing changes.
 
-    Distance and first move travel as one number, 8 · distance + move, so ties go to the earlier direction.
+    Distance and first move travel as one number, 8 · distance + move, so ties go to the earlier direction. Where the
+    ways are not `wanted` nothing is relaxed, and they lead no further than one move.
     """
-    x, y, z = (jnp.arange(size, dtype=jnp.int32) for size in cost.shape)
-    here = (x == feet[0])[:, None, None] & (y == feet[1])[None, :, None] & (z == feet[2])[None, None, :]
     nowhere = 8 * UNREACHABLE + STAY
-    open_ = cost < UNREACHABLE
-    start = jnp.where(here, STAY, nowhere)
-    for move, direction in enumerate(DIRECTIONS):
-        start = jnp.where(shift(here, direction, False) & open_, 8 * cost + move, start)
+    # The cells in a row, with one border cell after each line of z and each plane of y: a neighbour is then at a fixed
+    # distance in the row, and its ways are read in one contiguous slice.
+    _, rows, lines = bordered = (cost.shape[0], cost.shape[1] + 1, cost.shape[2] + 1)
+    price = 8 * jnp.pad(cost, ((0, 0), (0, 1), (0, 1)), constant_values=UNREACHABLE).reshape(-1)
+    size, margin = price.size, rows * lines
+    strides = [(x * rows + y) * lines + z for x, y, z in DIRECTIONS]
+    place = jnp.arange(size, dtype=jnp.int32)
+    here = (feet[0] * rows + feet[1]) * lines + feet[2]
+    start = jnp.where(place == here, STAY, nowhere)
+    for move, stride in enumerate(strides):
+        start = jnp.where((place == here + stride) & (price < 8 * UNREACHABLE), price + move, start)
+    edge = jnp.full((margin,), nowhere, jnp.int32)
 
-    def relax(ways: Int[Array, "X Y Z"]) -> Int[Array, "X Y Z"]:
-        nearest = shift(ways, DIRECTIONS[0], nowhere)
-        for direction in DIRECTIONS[1:]:
-            nearest = jnp.minimum(nearest, shift(ways, direction, nowhere))
-        return jnp.minimum(ways, nearest + 8 * cost)
+    def relax(ways: Int[Array, " N"]) -> Int[Array, " N"]:
+        # Stored before it is read, or XLA would ask of every single entry which part of the concatenation it is in.
+        around = jax.lax.optimization_barrier(jnp.concatenate([edge, ways, edge]))
+        neighbours = [around[margin - stride : margin - stride + size] for stride in strides]
+        return jnp.minimum(ways, functools.reduce(jnp.minimum, neighbours) + price)
 
     def body(carry: tuple[Array, Array]) -> tuple[Array, Array]:
         ways, _ = carry
         new = relax(relax(ways))
         return new, jnp.any(new != ways)
 
-    ways, _ = jax.lax.while_loop(lambda carry: carry[1], body, (start, jnp.array(True)))
-    return unpack(ways)
+    ways, _ = jax.lax.while_loop(lambda carry: carry[1], body, (start, jnp.asarray(wanted)))
+    return unpack(ways.reshape(bordered)[:, :-1, :-1])
 
 
 def unpack(ways: Int[Array, "X Y Z"]) -> Walk:
@@ -125,30 +133,29 @@ def within_reach(ways: Walk, reach: float) -> Walk:
     cover the target does not count. It is a hope: blocks may hide the target from there.
     """
     x_size, y_size, z_size = ways.distance.shape
-    nowhere = 8 * UNREACHABLE + STAY
-    head = shift(8 * ways.distance + ways.move, (0, 1, 0), nowhere)
-    top = (8 * ways.distance + ways.move)[:, -1:, :]
-    tall = jnp.concatenate([head, top], axis=1)  # by head cell; its topmost layer is above the world
+    nowhere, limit = 8 * UNREACHABLE + STAY, int(reach)
+    packed = 8 * ways.distance + ways.move
+    # By the cell of the head, which may stick out above the world; padded and stored once, each shift is then a slice.
+    tall = jnp.pad(packed, ((limit, limit), (limit + 1, limit), (limit, limit)), constant_values=nowhere)
+    tall = jax.lax.optimization_barrier(tall)
 
-    def seen_from(offset: tuple[int, int, int]) -> Int[Array, "X Y Z"]:
-        return shift(tall, offset, nowhere)[:, :y_size, :]
+    def seen_from(x: int, y: int, z: int, heads: Int[Array, "X2 Y2 Z2"]) -> Int[Array, "X Y Z"]:
+        return heads[limit - x : limit - x + x_size, limit - y : limit - y + y_size, limit - z : limit - z + z_size]
 
-    # By column, the heights in reach are an interval, so each column costs one shift of a sliding minimum.
-    limit = int(reach)
+    # By column, the heights in reach are an interval, so each column costs one slice of a sliding minimum.
     sliding = [tall]
     for up in range(1, limit + 1):
         both = jnp.minimum(shift(tall, (0, up, 0), nowhere), shift(tall, (0, -up, 0), nowhere))
-        sliding.append(jnp.minimum(sliding[-1], both))
+        sliding.append(jax.lax.optimization_barrier(jnp.minimum(sliding[-1], both)))
     candidates = []
     for x, z in itertools.product(range(-limit, limit + 1), repeat=2):
         room = reach * reach - x * x - z * z
         if abs(x) >= x_size or abs(z) >= z_size or room < 0:
             continue
         if x == 0 and z == 0:
-            candidates += [seen_from((0, y, 0)) for y in range(-limit, limit + 1) if y not in (0, -1)]
+            candidates += [seen_from(0, y, 0, tall) for y in range(-limit, limit + 1) if y not in (0, -1)]
             continue
-        height = int(room**0.5)
-        candidates.append(shift(sliding[height], (x, 0, z), nowhere)[:, :y_size, :])
+        candidates.append(seen_from(x, 0, z, sliding[int(room**0.5)]))
     return best(candidates)
 
 
