@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from tacit.core import Game, Human
 from tacit.games.building.actions import EditLogits
-from tacit.games.building.game import BuildingGame, House, Observation
+from tacit.games.building.game import House, Observation, building_game
 from tacit.humans.demonstrations import KIND, SIZES
 from tacit.humans.past import FILL, HARM, LITTER, MEND, REST, STEP, Past, nothing_yet
 from tacit.humans.situation import Situation, situation
@@ -84,8 +84,7 @@ def decide(chooser: Chooser, now: Situation) -> EditLogits:
 
 def make(game: Game, weights: Path | None = None) -> Cloned:
     """Somebody like the recorded people, or like those that `weights` were learned from."""
-    if not isinstance(game, BuildingGame):
-        raise ValueError("The cloned human plays the building game only.")
+    building = building_game(game, "The human 'cloned'")
     like = eqx.filter_eval_shape(blank, SIZES, jax.random.key(0))
     chooser = load_weights(shipped(WEIGHTS) if weights is None else weights, like)
-    return Cloned(chooser, game.shape, game.num_kinds, game.reach)
+    return Cloned(chooser, building.shape, building.num_kinds, building.reach)

@@ -132,9 +132,10 @@ def demonstrations(episodes: Sequence[Turns]) -> Demonstrations:
 
     def taken(choices: Choices) -> Choices:
         rows = choices.chosen >= 0
-        if not rows.any():  # one row that cannot be wrong stands for none
+        if not rows.any():  # one row with a single option, which costs nothing, stands for none
             blank = jax.tree.map(lambda leaf: leaf[:1], choices)
-            return blank._replace(possible=np.ones_like(blank.possible), chosen=np.zeros(1, np.int32))
+            only = np.arange(choices.possible.shape[1])[None] == 0
+            return blank._replace(possible=jnp.asarray(only), chosen=jnp.zeros(1, jnp.int32))
         return jax.tree.map(lambda leaf: leaf[rows], choices)
 
     moments = jax.tree.map(lambda *leaves: jnp.asarray(np.concatenate(leaves)), *(one.moments for one in episodes))

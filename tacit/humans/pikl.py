@@ -10,6 +10,7 @@ Jacob et al. 2022, "Modeling strong and human-like gameplay with KL-regularized 
 the exception for passing is that of Laidlaw et al. 2025, arXiv 2504.07091, who find such a π by tree search instead.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import equinox as eqx
@@ -17,9 +18,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from tacit.core import HUMAN, Human, Memory
+from tacit.core import HUMAN, Game, Human, Memory
 from tacit.games.building.actions import EditLegal, EditLogits, first_choices
-from tacit.games.building.game import House, Observation
+from tacit.games.building.game import House, Observation, building_game
+from tacit.humans import cloned
 from tacit.humans.planner import ActionValues, action_values, reweigh, watch
 
 RATIONALITY = 1.0
@@ -55,6 +57,7 @@ class PiKL(Human):
     anchor: Human
     shape: tuple[int, int, int] = eqx.field(static=True)
     num_kinds: int = eqx.field(static=True)
+    reach: float = eqx.field(static=True)
     rationality: float | Float[Array, ""] = RATIONALITY
     """1 / λ, in nats for each edit that an action is worth more. Chosen on training houses: docs/people.md."""
 
@@ -68,10 +71,17 @@ class PiKL(Human):
         """The exact probability of every action, up to a factor."""
         anchor, anchor_memory = self.anchor.logits(theta, memory.anchor, observation, key)
         passages = watch(memory.passages, theta, observation)
-        values = action_values(theta, passages, observation, self.num_kinds)
+        values = action_values(theta, passages, observation, self.num_kinds, self.reach)
         policy = anchored(anchor, values, observation.legal[HUMAN], self.rationality)
         return policy, Mind(anchor_memory, passages)
 
     def feel(self, memory: Mind, observation: Observation, felt: Float[Array, ""]) -> Mind:
         """What the anchor feels."""
         return memory._replace(anchor=self.anchor.feel(memory.anchor, observation, felt))
+
+
+def make(game: Game, rationality: float | Float[Array, ""] = RATIONALITY, weights: Path | None = None) -> PiKL:
+    """Somebody like the recorded people who plans, or like those that `weights` were learned from (cloned-human)."""
+    building = building_game(game, "The human 'pikl'")
+    anchor = cloned.make(building, weights)
+    return PiKL(anchor, building.shape, building.num_kinds, building.reach, rationality)

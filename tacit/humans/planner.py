@@ -4,7 +4,8 @@ The hand says what the best edit is worth that each action does or leads to, a s
 has no other taste. An edit is followed by others, in all worth W, and a turn is worth the discount γ of the one before:
 
     Q(a) = W · h(a) for what does or leads to an edit,   Q(pass) = γ · V with V = max_a Q(a),
-    Q(a) = γ² · V for a step that leads nowhere,         Q(a) = γ · V - 1 for an edit that harms
+    Q(a) = γ · V for a step that keeps it in reach,      Q(a) = γ² · V for one that leads nowhere,
+    Q(a) = γ · V - 1 for an edit that harms
 
     π(a) ∝ exp(rationality · Q(a)) over all that is legal
 
@@ -20,10 +21,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from tacit.core import HUMAN, Game, Human
-from tacit.games.building.actions import EditLogits
+from tacit.games.building.actions import DIRECTIONS, EditLogits
 from tacit.games.building.blocks import AIR, FIRST_PLACEABLE
 from tacit.games.building.game import House, Observation, building_game
 from tacit.games.building.hand import DEFER, HASTE, values
+from tacit.games.building.sight import head, inside
 
 WORTH = 7.0
 """W, in edits: what follows an edit and the edit itself, at one in two turns: 1 + γ² + γ⁴ + … for γ = `HASTE`."""
@@ -48,8 +50,21 @@ def watch(passages: Int[Array, "X Y Z"], theta: House, observation: Observation)
     return jnp.where((blocks == AIR) & (theta != AIR), jnp.where(opened, observation.time, passages), 0)
 
 
+def kept(value: Float[Array, " N"], observation: Observation, reach: float) -> Float[Array, "6"]:
+    """The best of the values that are within reach after each move, and not within the body."""
+    shape = observation.blocks.shape
+    cells = jnp.stack(jnp.unravel_index(jnp.arange(value.size, dtype=jnp.int32), shape), -1)
+    feet = observation.feet[HUMAN][None] + jnp.array(DIRECTIONS, jnp.int32)
+
+    def best(feet: Int[Array, "3"]) -> Float[Array, ""]:
+        away = jnp.square(cells - head(feet)[None]).sum(-1)
+        return jnp.where((away <= int(reach**2)) & ~inside(cells, feet), value, 0.0).max()
+
+    return jax.vmap(best)(feet)
+
+
 def action_values(
-    theta: House, passages: Int[Array, "X Y Z"], observation: Observation, num_kinds: int
+    theta: House, passages: Int[Array, "X Y Z"], observation: Observation, num_kinds: int, reach: float
 ) -> ActionValues:
     """What each action of the human's is worth to someone who wants this house, in edits."""
     opened = passages > 0
@@ -58,8 +73,8 @@ def action_values(
     table = values(observation, jax.nn.one_hot(theta, num_kinds, dtype=jnp.float32), 0.0, HUMAN, urgency, 0.0)
     legal, goal, blocks = observation.legal[HUMAN], theta.reshape(-1), observation.blocks.reshape(-1)
     place, remove = table.place.reshape(-1), table.remove.reshape(-1)
-    at_hand = jnp.maximum(jnp.where(legal.place, place, 0.0).max(), jnp.where(legal.remove, remove, 0.0).max())
-    best = jnp.maximum(at_hand, jnp.where(legal.move, table.move, 0.0).max())
+    at_hand = jnp.maximum(jnp.where(legal.place, place, 0.0), jnp.where(legal.remove, remove, 0.0))
+    best = jnp.maximum(at_hand.max(), jnp.where(legal.move, table.move, 0.0).max())
     # Passages are closed last, and once that is all there is to do it is worth as much as other edits.
     worth = jnp.where(best <= DEFER, WORTH / DEFER, WORTH)
     value = worth * best
@@ -68,11 +83,12 @@ def action_values(
     right = (jnp.arange(num_kinds, dtype=goal.dtype)[None] == goal[:, None]) & (goal != AIR)[:, None]
     fill = jnp.maximum(worth * place, astray)[:, None]
     clear = jnp.maximum(worth * remove, jnp.where(blocks == goal, harm, astray))
+    step = worth * jnp.maximum(table.move, HASTE * kept(at_hand, observation, reach))
     return ActionValues(
         rest=nothing,
         place=jnp.where(right, fill, harm),
         remove=clear,
-        move=jnp.maximum(worth * table.move, astray),
+        move=jnp.maximum(step, astray),
     )
 
 
@@ -96,6 +112,7 @@ class Planner(Human):
     even: EditLogits
     """The same for every action: each kind in each cell is one."""
     shape: tuple[int, int, int] = eqx.field(static=True)
+    reach: float = eqx.field(static=True)
     rationality: float | Float[Array, ""] = RATIONALITY
     """Nats for each edit that an action is worth more."""
 
@@ -110,7 +127,7 @@ class Planner(Human):
         """The exact probability of every action, up to a factor."""
         del key
         passages = watch(memory, theta, observation)
-        gains = action_values(theta, passages, observation, self.even.kind.shape[1])
+        gains = action_values(theta, passages, observation, self.even.kind.shape[1], self.reach)
         return reweigh(self.even, jax.tree.map(lambda value: self.rationality * value, gains)), passages
 
 
@@ -119,4 +136,5 @@ def make(game: Game, rationality: float | Float[Array, ""] = RATIONALITY) -> Pla
     building = building_game(game, "The human 'planner'")
     one_kind = building.indifferent(HUMAN)
     num_kinds = building.num_kinds - FIRST_PLACEABLE
-    return Planner(one_kind._replace(place=one_kind.place + math.log(num_kinds)), building.shape, rationality)
+    even = one_kind._replace(place=one_kind.place + math.log(num_kinds))
+    return Planner(even, building.shape, building.reach, rationality)

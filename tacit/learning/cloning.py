@@ -262,16 +262,13 @@ def calibrated(chooser: Chooser, demonstrations: Demonstrations, weights: Float[
     return eqx.tree_at(lambda c: (c.first, c.others, c.usual, c.typical), chooser, found)
 
 
-def rescaled(scorer: Scorer, groups: Sequence[tuple[Float[Array, "*B D"], Float[Array, "*B"]]]) -> Scorer:
-    """The scorer with the weighted mean and standard deviation of features as their scale."""
-
-    def mean(value: Any) -> Float[Array, " D"]:
-        axes = [tuple(range(weight.ndim)) for _, weight in groups]
-        sums = [(weight[..., None] * value(x)).sum(axis) for (x, weight), axis in zip(groups, axes, strict=True)]
-        return sum(sums[1:], sums[0]) / jnp.maximum(sum(weight.sum() for _, weight in groups), 1e-9)
-
-    centre = mean(lambda x: x)
-    spread = jnp.sqrt(mean(lambda x: jnp.square(x - centre)))
+def rescaled(scorer: Scorer, groups: Sequence[tuple[Float[Array, "..."], Float[Array, "..."]]]) -> Scorer:
+    """The scorer with the weighted mean and standard deviation of features as their scale, over all the groups."""
+    flat = [(features.reshape(weight.size, -1), weight.reshape(-1)) for features, weight in groups]
+    counted = jnp.maximum(sum(weight.sum() for _, weight in flat), 1e-9)
+    centre = sum((weight @ features for features, weight in flat), jnp.zeros_like(scorer.centre)) / counted
+    squares = (weight @ jnp.square(features - centre[None]) for features, weight in flat)
+    spread = jnp.sqrt(sum(squares, jnp.zeros_like(centre)) / counted)
     return eqx.tree_at(lambda s: (s.centre, s.spread), scorer, (centre, jnp.where(spread > 1e-3, spread, 1.0)))
 
 

@@ -187,7 +187,7 @@ class Anyone(Human):
 
 
 def mind(anchor, rationality):
-    return PiKL(anchor, SHAPE, GAME.num_kinds, jnp.float32(rationality))
+    return PiKL(anchor, SHAPE, GAME.num_kinds, GAME.reach, jnp.float32(rationality))
 
 
 @eqx.filter_jit
@@ -219,7 +219,7 @@ def choose(human, thetas, states, memories):
         sees = GAME.observe(state)[HUMAN]
         policy, after = human.logits(theta, memory, sees, jax.random.key(0))
         anchor, _ = human.anchor.logits(theta, memory.anchor, sees, jax.random.key(0))
-        return policy, anchor, action_values(theta, after.passages, sees, GAME.num_kinds), sees.legal[HUMAN]
+        return policy, anchor, action_values(theta, after.passages, sees, GAME.num_kinds, GAME.reach), sees.legal[HUMAN]
 
     return jax.vmap(one)(thetas, states, memories)
 
@@ -248,7 +248,7 @@ def test_it_builds_beside_an_anchor_that_knows_nothing(built):
 def test_in_the_game_it_is_the_same_over_all_its_actions(built):
     thetas, keys, states, memories = built
     anchor = builder.make(GAME)
-    human = PiKL(anchor, SHAPE, GAME.num_kinds, jnp.float32(0.8))
+    human = PiKL(anchor, SHAPE, GAME.num_kinds, GAME.reach, jnp.float32(0.8))
     people = jax.vmap(anchor.init)(keys)
     found = choose(human, thetas, states, memories._replace(anchor=people))
     for at in range(len(keys)):

@@ -34,7 +34,7 @@ def flat_values(values):
 @eqx.filter_jit
 def look(theta, passages, state, human=PLANNER):
     sees = GAME.observe(state)[HUMAN]
-    values = action_values(theta, watch(passages, theta, sees), sees, M)
+    values = action_values(theta, watch(passages, theta, sees), sees, M, GAME.reach)
     logits, memory = human.logits(theta, passages, sees, jax.random.key(0))
     return values, logits, sees.legal[HUMAN], memory
 
