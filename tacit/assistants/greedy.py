@@ -107,8 +107,8 @@ def sizes(game: BuildingGame, width: int, depth: int, embedding: int) -> Sizes:
     return Sizes(
         game.shape,
         game.num_kinds,
-        num_planes=view.cells.shape[-1],
-        num_kind_planes=view.kinds.shape[-1],
+        num_planes=view.cells.shape[0],
+        num_kind_planes=view.kinds.shape[0],
         num_traces=view.traces.shape[-1],
         num_headings=view.heading.shape[-1],
         num_scalars=view.scalars.shape[-1],

@@ -52,11 +52,11 @@ class Config:
     width: int = 96
     """Channels of the network, and below how many blocks it has."""
     depth: int = 4
-    embedding: int = 12
-    num_rounds: int = 56
-    num_passes: int = 2
+    embedding: int = 24
+    num_rounds: int = 28
+    num_passes: int = 3
     """How often a round learns from each moment that it has collected, told in other words each time."""
-    num_worlds: int = 512
+    num_worlds: int = 1024
     num_held_out: int = 64
     """Of these, how many are for validation alone."""
     batch: int = 128
@@ -67,10 +67,10 @@ class Config:
     clip: float = 1.0
     action_weight: float = 0.02
     """Weight of the human's next action beside a cell of the goal, in nats."""
-    renamed: float = 0.3
+    renamed: float = 0.1
     """Share of the moments whose materials get other names."""
     first_material: int = 3
-    patience: int = 20
+    patience: int = 10
     """Rounds after which training stops if the network has become no better on the held-out worlds."""
     num_threads: int = 2
     """Groups of worlds that play side by side."""
@@ -101,14 +101,15 @@ class Losses(NamedTuple):
 
 def losses(network: VoxelNetwork, moments: Moment, action_weight: float) -> Losses:
     """How badly the heads fit the moments, over the cells that can differ between goals."""
-    inputs = [leaf.astype(jnp.float32) for leaf in moments[:5]]
-    heads: Heads = jax.vmap(network)(*inputs)
+    cells, traces, heading, scalars = (
+        leaf.astype(jnp.float32) for leaf in (moments.cells, moments.traces, moments.heading, moments.scalars)
+    )
+    heads: Heads = jax.vmap(network)(cells, moments.kinds, traces, heading, scalars)
     inside = (slice(None), *[slice(1, -1)] * 3)
     log_goal = jax.nn.log_softmax(heads.goal[inside])
     goal = moments.goal[inside].astype(jnp.int32)
     nll = -jnp.take_along_axis(log_goal, goal[..., None], axis=-1)[..., 0]
-    occupied = moments.kinds[inside][..., 0, 0] == 0
-    stands = occupied.astype(jnp.float32)
+    stands = (moments.kinds[:, 0][inside] != 0).astype(jnp.float32)
     action = action_nll(heads, moments).mean()
     return Losses(
         (nll * (1.0 - stands)).sum() / (1.0 - stands).sum(),
@@ -246,8 +247,7 @@ def _update(
     config: Config, num_updates: int, network: VoxelNetwork, optimiser: Any, batch: Moment, key: Key[Array, ""]
 ) -> tuple[VoxelNetwork, Any, Losses]:
     """One step of the optimiser on the batch, told in other words."""
-    num_kinds = batch.kinds.shape[-2]
-    names = other_names(config.batch, num_kinds, config.first_material, config.renamed, key)
+    names = other_names(config.batch, network.sizes.num_kinds, config.first_material, config.renamed, key)
     batch = renamed(every_way(batch), names)
 
     def loss(network: VoxelNetwork) -> tuple[Float[Array, ""], Losses]:

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Int8, Key
 
-# Axes of a batch of planes: B X Y Z ...
-_X, _Z = 1, 3
+# Axes of planes: ... X Y Z
+_X, _Z = -3, -1
 _AS_IT_IS = (0, 1, 2, 3, 4, 5)
 _SWAPPED = (4, 5, 2, 3, 0, 1)
 """The six directions are +x, -x, +y, -y, +z, -z; y is up."""
@@ -20,8 +20,8 @@ _SWAPPED = (4, 5, 2, 3, 0, 1)
 class Moment(NamedTuple):
     """A lesson. Of the human's action exactly one entry of `place`, `remove`, `move` and `rest` is true."""
 
-    cells: Float[Array, "B X Y Z P"]
-    kinds: Float[Array, "B X Y Z M Q"]
+    cells: Float[Array, "B P X Y Z"]
+    kinds: Int8[Array, "B Q X Y Z"]
     traces: Float[Array, "B M R"]
     heading: Float[Array, "B 6 D"]
     scalars: Float[Array, "B S"]
@@ -70,13 +70,13 @@ def every_way(moments: Moment) -> Moment:
 
 def renamed(moments: Moment, names: Int[Array, "B M"]) -> Moment:
     """The same moments with kind k called names[k]."""
-    old = jnp.argsort(names, -1)
-    goal = jnp.take_along_axis(names, moments.goal.reshape(len(names), -1).astype(names.dtype), axis=1)
-    return moments._replace(
-        kinds=jnp.take_along_axis(moments.kinds, old[:, None, None, None, :, None], axis=4),
-        traces=jnp.take_along_axis(moments.traces, old[:, :, None], axis=1),
-        goal=goal.reshape(moments.goal.shape).astype(moments.goal.dtype),
-    )
+
+    def told(kinds: Int8[Array, "*S"]) -> Int8[Array, "*S"]:
+        found = jnp.take_along_axis(names, kinds.reshape(len(names), -1).astype(names.dtype), axis=1)
+        return found.reshape(kinds.shape).astype(kinds.dtype)
+
+    traces = jnp.take_along_axis(moments.traces, jnp.argsort(names, -1)[:, :, None], axis=1)
+    return moments._replace(kinds=told(moments.kinds), traces=traces, goal=told(moments.goal))
 
 
 def other_names(

@@ -58,7 +58,7 @@ class HelpedBuilding(Source):
     game: BuildingGame
     human: Human
     num_moments: int = eqx.field(static=True, default=8)
-    every: int = eqx.field(static=True, default=4)
+    every: int = eqx.field(static=True, default=8)
     """Turns from one moment to the next. Between them the help goes by what was believed at the first."""
     unhelped: float = 0.2
     """Share of episodes in which the assistant keeps out of the way."""
@@ -127,9 +127,9 @@ class HelpedBuilding(Source):
         shape, legal = self.game.shape, self.game.legal(world.state)[HUMAN]
         what, cell, _, direction = decode(action, self.game.num_kinds, self.game.num_cells)
         there = jnp.arange(self.game.num_cells, dtype=cell.dtype).reshape(shape) == cell
-        planes = jax.tree.map(lambda leaf: leaf.astype(jnp.float16), seen)
+        half = jax.tree.map(lambda leaf: leaf.astype(jnp.float16), seen)
         return Moment(
-            *planes,
+            *half._replace(kinds=seen.kinds),
             goal=world.house,
             may_place=legal.place.reshape(shape),
             may_remove=legal.remove.reshape(shape),

@@ -50,8 +50,9 @@ class History(NamedTuple):
 class View(NamedTuple):
     """What a network sees, sorted by what the world's symmetries and a renaming of kinds do to it."""
 
-    cells: Float[Array, "X Y Z P"]
-    kinds: Float[Array, "X Y Z M Q"]
+    cells: Float[Array, "P X Y Z"]
+    kinds: Int8[Array, "Q X Y Z"]
+    """The kind that stands in each cell, and the ones that each player took out of it last (air if none)."""
     traces: Float[Array, "M R"]
     heading: Float[Array, "6 D"]
     scalars: Float[Array, " S"]
@@ -113,7 +114,7 @@ def once(happened: Bool[Array, "*S"]) -> Float[Array, "*S"]:
 
 def view(history: History, now: Observation) -> View:
     """The planes for a network, all of the order of 1."""
-    shape, num_kinds = now.blocks.shape, history.kinds.shape[0]
+    shape = now.blocks.shape
     offered = now.legal[HUMAN]
     body = body_cells(now.feet[HUMAN], shape)
     cells = [
@@ -131,13 +132,11 @@ def view(history: History, now: Observation) -> View:
         offered.place.reshape(shape),
         offered.remove.reshape(shape),
     ]
-    kinds = [jax.nn.one_hot(kind, num_kinds) for kind in (now.blocks, *history.removed)]
-    kinds[1:] = [plane.at[..., AIR].set(0.0) for plane in kinds[1:]]
     scalars = [jnp.log1p(history.edits[HUMAN]), jnp.log1p(history.edits[ASSISTANT]), jnp.log1p(history.idle)]
     scalars.append(jnp.log1p(now.time.astype(jnp.float32)))
     return View(
-        cells=jnp.stack([plane.astype(jnp.float32) for plane in cells], -1),
-        kinds=jnp.stack(kinds, -1),
+        cells=jnp.stack([plane.astype(jnp.float32) for plane in cells]),
+        kinds=jnp.concatenate([now.blocks[None], history.removed]),
         traces=jnp.stack([history.kinds, history.last_kind], -1),
         heading=jnp.stack([history.heading, offered.move.astype(jnp.float32)], -1),
         scalars=jnp.stack(scalars) / 4.0,
