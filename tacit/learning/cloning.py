@@ -255,7 +255,7 @@ def calibrated(chooser: Chooser, demonstrations: Demonstrations, weights: Float[
     others = []
     for number, scorer in enumerate(chooser.others):
         mine = [choices for choices, network in zip(lists, chooser.lists, strict=True) if network == number]
-        shares = [choices.possible * weights[choices.episode][:, None] for choices in mine]
+        shares = [jnp.where(one.possible, weights[one.episode][:, None], 0.0) for one in mine]
         others.append(rescaled(scorer, [(one.features, share) for one, share in zip(mine, shares, strict=True)]))
     usual, typical = frequencies(moments, weights, chooser.usual.shape[0])
     found = (first, tuple(others), usual, typical)

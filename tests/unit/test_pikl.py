@@ -28,6 +28,14 @@ GAME = building_small.make().alone()
 SHAPE = GAME.shape
 
 
+@pytest.fixture
+def compile_quickly():
+    """For a test that computes little and compiles much."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 def draw(sparse=0.3):
     """Any anchor (with impossible actions), values and legality."""
 
@@ -245,7 +253,7 @@ def test_it_builds_beside_an_anchor_that_knows_nothing(built):
     assert left(idle, thetas).sum() > begun
 
 
-def test_in_the_game_it_is_the_same_over_all_its_actions(built):
+def test_in_the_game_it_is_the_same_over_all_its_actions(compile_quickly, built):
     thetas, keys, states, memories = built
     anchor = builder.make(GAME)
     human = PiKL(anchor, SHAPE, GAME.num_kinds, GAME.reach, jnp.float32(0.8))

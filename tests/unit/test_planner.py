@@ -22,6 +22,14 @@ PLANNER = planner.make(GAME, jnp.float32(10.0))
 NO_PASSAGES = jnp.zeros(SHAPE, jnp.int32)
 
 
+@pytest.fixture
+def compile_quickly():
+    """For a test that computes little and compiles much."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 def seed():
     return int(RNG.integers(1 << 30))
 
@@ -201,7 +209,7 @@ def test_shut_in_it_digs_itself_out_even_for_one_block(starts):
     assert ((what == BREAK).sum(0) >= 1).all()
 
 
-def test_it_plays_houses_of_other_sizes_and_kinds():
+def test_it_plays_houses_of_other_sizes_and_kinds(compile_quickly):
     game = BuildingGame(GAME.houses, (5, 6, 7), 4, 2.5, 40)
     human = planner.make(game)
     state = game.init(jax.random.key(seed()))
