@@ -53,7 +53,7 @@ class Config:
     """Channels of the network, and below how many blocks it has."""
     depth: int = 4
     embedding: int = 24
-    num_rounds: int = 28
+    num_rounds: int = 21
     num_passes: int = 3
     """How often a round learns from each moment that it has collected, told in other words each time."""
     num_worlds: int = 1024
