@@ -1,6 +1,7 @@
 """Learning what people are after, on toy worlds whose answer is known; the heads against the game's own likelihood."""
 
 import dataclasses
+import itertools
 
 import equinox as eqx
 import jax
@@ -13,7 +14,7 @@ from tacit.games.building import actions
 from tacit.games.building.actions import EditLegal, EditLogits
 from tacit.learning.goals import Config, GoalTrainer, Source, action_nll, losses
 from tacit.learning.moments import Moment
-from tacit.learning.networks import Heads, Sizes, VoxelNetwork
+from tacit.learning.networks import Heads, Sizes, VoxelNetwork, sources
 
 SHAPE, KINDS, CELLS = (4, 4, 4), 5, 64
 SIZES = Sizes(SHAPE, KINDS, 1, 1, 1, 1, 1, width=16, depth=1, embedding=4)
@@ -53,8 +54,8 @@ class OneKind(Source):
         place = (jnp.arange(CELLS).reshape(SHAPE) == 21)[None, None] & jnp.ones((*size, 1, 1, 1), bool)
         nothing = jnp.zeros((*size, *SHAPE), bool)
         return worlds, Moment(
-            cells[..., None],
-            jnp.broadcast_to(jax.nn.one_hot(0, KINDS)[:, None], (*size, *SHAPE, KINDS, 1)),
+            cells[:, :, None],
+            jnp.zeros((*size, 1, *SHAPE), jnp.int8),
             jax.nn.one_hot(told, KINDS)[..., None],
             jnp.zeros((*size, 6, 1)),
             jnp.zeros((*size, 1)),
@@ -105,8 +106,8 @@ def test_names_are_not_learned_from_what_is_always_renamed(trained):
     """Where the trace lies half the time about the name, and every moment is renamed, only the trace can tell."""
     _, state = trained
     view = (
-        jnp.zeros((*SHAPE, 1)),
-        jnp.broadcast_to(jax.nn.one_hot(0, KINDS)[:, None], (*SHAPE, KINDS, 1)),
+        jnp.zeros((1, *SHAPE)),
+        jnp.zeros((1, *SHAPE), jnp.int8),
         jax.nn.one_hot(3, KINDS)[:, None],
         jnp.zeros((6, 1)),
         jnp.zeros((1,)),
@@ -166,7 +167,7 @@ def test_heads_are_the_likelihood_of_the_games_own_choice(trained):
         by_game = np.exp(log_prob[is_it]).sum()
         there = np.arange(CELLS).reshape(SHAPE) == where
         moment = Moment(
-            jnp.zeros((1, *SHAPE, 1)), jnp.zeros((1, *SHAPE, KINDS, 1)), jnp.zeros((1, KINDS, 1)), jnp.zeros((1, 6, 1)),
+            jnp.zeros((1, 1, *SHAPE)), jnp.zeros((1, 1, *SHAPE), jnp.int8), jnp.zeros((1, KINDS, 1)), jnp.zeros((1, 6, 1)),
             jnp.zeros((1, 1)), jnp.zeros((1, *SHAPE), jnp.int8),
             legal.place.reshape(1, *SHAPE), legal.remove.reshape(1, *SHAPE), legal.move[None],
             jnp.asarray(there & (kind == actions.PLACE))[None], jnp.asarray(there & (kind == actions.BREAK))[None],
@@ -180,7 +181,7 @@ def test_outer_ring_keeps_the_prior():
     prior = jax.nn.softmax(jax.random.normal(jax.random.key(2), (*SHAPE, KINDS)))
     network = VoxelNetwork(SIZES, prior, jax.random.key(0))
     heads = network(
-        jnp.ones((*SHAPE, 1)), jnp.ones((*SHAPE, KINDS, 1)), jnp.ones((KINDS, 1)), jnp.ones((6, 1)), jnp.ones((1,))
+        jnp.ones((1, *SHAPE)), jnp.ones((1, *SHAPE), jnp.int8), jnp.ones((KINDS, 1)), jnp.ones((6, 1)), jnp.ones((1,))
     )
     believed = np.asarray(jax.nn.softmax(heads.goal))
     outside = np.ones(SHAPE, bool)
@@ -189,12 +190,56 @@ def test_outer_ring_keeps_the_prior():
     assert np.abs(believed - np.asarray(prior))[~outside].max() > 1e-4
 
 
+def by_hand(standing, traces):
+    """What can be copied, cell by cell in loops."""
+    (x, y, z), kinds = standing.shape, traces.shape[0]
+    everywhere = np.zeros((2 * y + traces.shape[1], kinds))
+    near = np.zeros((9, x - 2, y - 2, z - 2, kinds))
+    for kind in range(1, kinds):
+        for storey in range(y):
+            count = (standing[1:-1, storey, 1:-1] == kind).sum()
+            everywhere[storey, kind], everywhere[y + storey, kind] = np.log1p(count) / 2, count > 0
+        for a, b, c in itertools.product(range(1, x - 1), range(1, y - 1), range(1, z - 1)):
+            beside = [(a + 1, b, c), (a, b + 1, c), (a, b, c + 1), (a - 1, b, c), (a, b - 1, c), (a, b, c - 1)]
+            lines = [standing[1:-1, b, c], standing[a, 1:-1, c], standing[a, b, 1:-1]]
+            found = [standing[cell] == kind for cell in beside] + [(line == kind).any() for line in lines]
+            near[:, a - 1, b - 1, c - 1, kind] = found
+    everywhere[2 * y :] = traces.T
+    return everywhere, near
+
+
+def test_what_can_be_copied_is_what_stands():
+    rng = np.random.default_rng()
+    standing = rng.integers(0, 4, (4, 6, 5)).astype(np.int8)
+    traces = rng.random((4, 2)).astype(np.float32)
+    found = sources(jnp.asarray(standing), jnp.asarray(traces))
+    everywhere, near = by_hand(standing, traces)
+    np.testing.assert_allclose(found.everywhere, everywhere, rtol=1e-6)
+    np.testing.assert_array_equal(jnp.stack(found.near), near)
+
+
+def test_copies_follow_a_renaming():
+    """What is copied bears the name of what stands; only what was learned knows kinds by name."""
+    network = VoxelNetwork(SIZES, jnp.full((*SHAPE, KINDS), 1.0 / KINDS), jax.random.key(0))
+    blank = jax.tree.map(lambda leaf: 0.0 * leaf, (network.embed_kinds, network.broadcast, network.goal_head))
+    network = eqx.tree_at(lambda n: (n.embed_kinds, n.broadcast, n.goal_head), network, blank)
+    weight = jax.random.normal(jax.random.key(1), network.copy_head.weight.shape)
+    network = eqx.tree_at(lambda n: n.copy_head.weight, network, weight)
+    rng = np.random.default_rng()
+    names = jnp.asarray(np.concatenate([[0], 1 + rng.permutation(KINDS - 1)]), jnp.int8)
+    standing = jnp.asarray(rng.integers(0, KINDS, (1, *SHAPE)), jnp.int8)
+    others = (jnp.ones((KINDS, 1)), jnp.ones((6, 1)), jnp.ones((1,)))
+    told, renamed = (network(jnp.ones((1, *SHAPE)), kinds, *others).goal for kinds in (standing, names[standing]))
+    np.testing.assert_allclose(renamed[..., names], told, atol=1e-4)
+    assert float(jnp.ptp(told)) > 0.1
+
+
 def test_losses_part_air_from_what_stands():
     prior = jnp.full((*SHAPE, KINDS), 1.0 / KINDS)
     network = VoxelNetwork(SIZES, prior, jax.random.key(0))
     _, moments = OneKind().collect(jnp.arange(2), network, jax.random.key(0))
     row = jax.tree.map(lambda leaf: leaf[:, 0], moments)
-    built = row._replace(kinds=jnp.roll(row.kinds, 2, axis=4).at[:, 1, 1, 1].set(row.kinds[:, 1, 1, 1]))
+    built = row._replace(kinds=jnp.full_like(row.kinds, 2).at[:, 0, 1, 1, 1].set(0))
     fit = losses(network, built, 0.0)
     inputs = jax.vmap(network)(*built[:5]).goal[:, 1:-1, 1:-1, 1:-1]
     nll = -jnp.take_along_axis(jax.nn.log_softmax(inputs), row.goal[:, 1:-1, 1:-1, 1:-1, None].astype(jnp.int32), -1)

@@ -45,7 +45,17 @@ def log(game):
         views = jax.vmap(history.view)(every, after)
         return seen, every, views
 
-    return jax.tree.map(np.asarray, run(jax.random.key(np.random.default_rng().integers(1 << 30))))
+    for seed in np.random.default_rng().integers(1 << 30, size=20):
+        found = jax.tree.map(np.asarray, run(jax.random.key(seed)))
+        if worth_looking_at(found[1]):
+            return found
+    raise AssertionError("In none of 20 episodes did both players edit, pass over and break enough.")
+
+
+def worth_looking_at(every):
+    """Whether something of all that is summed up has happened."""
+    busy = every.edits[-1].min() > 3 and every.passed.max() > 1 and every.tolerated.max() > 1
+    return busy and (every.removed[:, ASSISTANT] > 0).any()
 
 
 def by_hand(seen, game, turn):
@@ -88,14 +98,6 @@ def test_summary_is_what_the_log_says(log, game, turn):
     assert one.idle == idle
 
 
-def test_episode_was_worth_looking_at(log):
-    _, every, _ = log
-    assert every.edits[-1].min() > 3
-    assert every.passed.max() > 1
-    assert every.tolerated.max() > 1
-    assert (every.removed[:, ASSISTANT] > 0).any()
-
-
 def test_heading_is_the_last_moves(log, game):
     seen, every, _ = log
     last = decode(jnp.asarray(seen.last_actions[1:, HUMAN]), game.num_kinds, game.num_cells)
@@ -107,10 +109,10 @@ def test_heading_is_the_last_moves(log, game):
 
 def as_moment(view, goal):
     """A batch of moments with these planes; what else they hold follows from the planes."""
-    legal = view.cells[..., -2:] > 0
+    place, remove = view.cells[:, -2] > 0, view.cells[:, -1] > 0
     moves = view.heading[..., 1] > 0
     none = np.zeros(len(goal), bool)
-    moment = Moment(*view, goal, legal[..., 0], legal[..., 1], moves, legal[..., 0], legal[..., 1], moves, none)
+    moment = Moment(*view, goal, place, remove, moves, place, remove, moves, none)
     return jax.tree.map(jnp.asarray, moment)
 
 
@@ -155,20 +157,13 @@ def test_mirrored_planes_are_those_of_the_mirrored_world(log, game, axis, ways):
 
 def test_swapped_twice_is_as_it_was_and_every_way_keeps_the_counts(log):
     seen, _, views = log
-    moment = as_moment(jax.tree.map(lambda leaf: leaf[:8], views), seen.blocks[1:9])
+    moment = as_moment(jax.tree.map(lambda leaf: leaf[-8:], views), seen.blocks[-8:])
     for ways in ((True, False, False), (False, True, False), (False, False, True), (True, True, False)):
         back = turned(turned(moment, *ways), *ways)
         jax.tree.map(np.testing.assert_array_equal, back, moment)
     every = every_way(moment)
-    assert (
-        len(
-            {
-                np.asarray(goal).tobytes()
-                for goal in every_way(jax.tree.map(lambda leaf: np.repeat(leaf[5:6], 8, 0), moment)).goal
-            }
-        )
-        > 1
-    )
+    one = jax.tree.map(lambda leaf: np.repeat(leaf[5:6], 8, 0), moment)
+    assert len({np.asarray(goal).tobytes() for goal in every_way(one).goal}) > 1
     for name, leaf in moment._asdict().items():
         np.testing.assert_allclose(
             np.asarray(leaf, float).sum(), np.asarray(getattr(every, name), float).sum(), rtol=1e-5
@@ -184,7 +179,7 @@ def test_other_names_rename_everything_alike(log, game):
     assert (np.asarray(names) != np.arange(game.num_kinds)).any()
     other = renamed(moment, names)
     # The goal here is the world itself, which the first of the kinds' planes shows.
-    np.testing.assert_array_equal(other.goal, np.asarray(other.kinds)[..., 0].argmax(-1))
+    np.testing.assert_array_equal(other.goal, other.kinds[:, 0])
     for row in range(8):
         np.testing.assert_allclose(other.traces[row][names[row]], moment.traces[row])
     back = renamed(other, jnp.argsort(names, -1))
