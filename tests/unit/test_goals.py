@@ -167,8 +167,8 @@ def test_heads_are_the_likelihood_of_the_games_own_choice(trained):
         by_game = np.exp(log_prob[is_it]).sum()
         there = np.arange(CELLS).reshape(SHAPE) == where
         moment = Moment(
-            jnp.zeros((1, 1, *SHAPE)), jnp.zeros((1, 1, *SHAPE), jnp.int8), jnp.zeros((1, KINDS, 1)), jnp.zeros((1, 6, 1)),
-            jnp.zeros((1, 1)), jnp.zeros((1, *SHAPE), jnp.int8),
+            jnp.zeros((1, 1, *SHAPE)), jnp.zeros((1, 1, *SHAPE), jnp.int8), jnp.zeros((1, KINDS, 1)),
+            jnp.zeros((1, 6, 1)), jnp.zeros((1, 1)), jnp.zeros((1, *SHAPE), jnp.int8),
             legal.place.reshape(1, *SHAPE), legal.remove.reshape(1, *SHAPE), legal.move[None],
             jnp.asarray(there & (kind == actions.PLACE))[None], jnp.asarray(there & (kind == actions.BREAK))[None],
             jnp.asarray((np.arange(6) == where) & (kind == actions.MOVE))[None], jnp.asarray([kind == actions.PASS]),
