@@ -1,0 +1,225 @@
+"""How many simulations a second does the tree search make? With the building game as its world, and without a network.
+
+The network's place is taken by a stand-in that costs little: `StandIn` reads prior, value and the human's preferences
+off fixed rules. All else is as an assistant has it: turns by the game's own `step`, both players' masks of reach and
+sight at every node, the human drawn anew at every visit, a belief of its own for every node, K candidates a node. So
+what is measured is the tree and the world. Before that the tree alone, on a world by tables where nothing is chance,
+against mctx on the same tables in the same run; mctx belongs to the tests, and without it there is no ratio.
+"""
+
+import importlib
+import importlib.util
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float16, Int, Key
+
+from tacit.core import HUMAN
+from tacit.games import building_paper, building_small
+from tacit.games.building import actions as factored
+from tacit.games.building.actions import EditLogits
+from tacit.games.building.blocks import AIR
+from tacit.games.building.game import BuildingGame, State
+from tacit.games.building.hand import gains
+from tacit.planning.tree_policies import Puct
+from tacit.planning.tree_search import Config, Leaf, SearchModel, prune, search
+
+BATCHES = (1, 32)
+NUM_SIMULATIONS = 50
+NUM_CANDIDATES = 32
+SHARPNESS = 6.0
+"""Logits per unit of expected gain, of both players' stand-ins."""
+NUM_STATES = 512
+"""Of the world by tables."""
+NUM_REPEATS = 10
+"""The best of these counts: other programs can only slow us down."""
+
+
+class Moment(NamedTuple):
+    """What a node keeps: the world, what each cell probably should be, and weights of the human's first choices."""
+
+    state: State
+    belief: Float16[Array, "N M"]
+    weights: Float[Array, " F"]
+
+
+class StandIn(SearchModel):
+    """The building game with rules in the network's place: edits are preferred by what they should gain."""
+
+    game: BuildingGame
+
+    def look(self, state: State, belief: Float16[Array, "N M"]) -> Leaf:
+        """What a network would say of a world and a belief."""
+        game = self.game
+        chances = belief.astype(jnp.float32)
+        gain = gains(state.blocks, chances.reshape(*game.shape, -1))
+        place, remove = (SHARPNESS * x.reshape(-1) for x in gain)
+        logits = EditLogits(jnp.zeros(()), place, chances, remove, jnp.zeros((6,)))
+        human, assistant = (factored.first_choices(logits, legal) for legal in game.legal(state))
+        choices, prior = prune(assistant, NUM_CANDIDATES)
+        places = (choices >= 1) & (choices <= game.num_cells)
+        cell = jnp.where(places, choices - 1, 0)
+        kind = jnp.argmax(belief[cell, 2:], -1).astype(jnp.int32) + 2
+        others = jnp.where(choices == 0, 0, choices + (game.num_kinds - 1) * game.num_cells)
+        actions = jnp.where(places, 1 + kind * game.num_cells + cell, others)
+        value = jnp.maximum(gain.place, 0.0).mean()
+        discount = jnp.where(state.time < game.horizon, game.discount, 0.0)
+        return Leaf(Moment(state, belief, factored.weights(human)), actions, prior, value, discount)
+
+    def human(self, embedding: Moment, key: Key[Array, ""]) -> Int[Array, ""]:
+        """Draw what and where, then of which kind by the belief about the cell."""
+        uniforms = jax.random.uniform(key, (2,))
+        choice = factored.draw(embedding.weights, uniforms[0])
+        places = (choice >= 1) & (choice <= self.game.num_cells)
+        cell = jnp.where(places, choice - 1, 0)
+        kind = factored.draw(embedding.belief[cell, 2:].astype(jnp.float32), uniforms[1]) + 2
+        others = jnp.where(choice == 0, 0, choice + (self.game.num_kinds - 1) * self.game.num_cells)
+        return jnp.where(places, 1 + kind * self.game.num_cells + cell, others).astype(jnp.int32)
+
+    def expand(self, embedding: Moment, action: Int[Array, ""], human: Int[Array, ""]) -> Leaf:
+        """One turn; and what the human did is what they want, nine times in ten."""
+        state = self.game.step(embedding.state, jnp.stack([human, action]), jax.random.key(0))
+        cell, after = state.edits.cell[HUMAN], state.edits.after[HUMAN]
+        here = jnp.maximum(cell, 0)
+        told = 0.1 * embedding.belief[here] + 0.9 * jax.nn.one_hot(after, self.game.num_kinds, dtype=jnp.float16)
+        belief = embedding.belief.at[here].set(jnp.where(cell >= 0, told, embedding.belief[here]))
+        return self.look(state, belief)
+
+    def reward(self, belief: Moment, before: Moment, after: Moment) -> Float[Array, "2"]:
+        """E[s(after) - s(before)] of each player's edit."""
+        del before
+        edits = after.state.edits
+        chances = belief.belief[jnp.maximum(edits.cell, 0)].astype(jnp.float32)
+
+        def served(kind: Array) -> Array:
+            right = jnp.take_along_axis(chances, kind.astype(jnp.int32)[:, None], 1)[:, 0]
+            wrong = jnp.where(kind == AIR, 0.0, 1.0 - right - chances[:, AIR])
+            return right - wrong
+
+        return jnp.where(edits.cell >= 0, served(edits.after) - served(edits.before), 0.0)
+
+
+class Tables(SearchModel):
+    """A world by tables with K actions, in which the human has one thing to do: what is left is the tree."""
+
+    following: Int[Array, "S K"]
+    rewards: Float[Array, "S K"]
+    logits: Float[Array, "S K"]
+    values: Float[Array, " S"]
+
+    def look(self, state: Int[Array, ""], reward: Float[Array, ""]) -> Leaf:
+        """A node is a state and the reward of coming there."""
+        actions = jnp.arange(self.logits.shape[1], dtype=jnp.int32)
+        return Leaf((state, reward), actions, self.logits[state], self.values[state], jnp.asarray(0.95))
+
+    def human(self, embedding: tuple, key: Key[Array, ""]) -> Int[Array, ""]:
+        """Nothing to choose."""
+        del embedding, key
+        return jnp.zeros((), jnp.int32)
+
+    def expand(self, embedding: tuple, action: Int[Array, ""], human: Int[Array, ""]) -> Leaf:
+        """Look it up."""
+        del human
+        return self.look(self.following[embedding[0], action], self.rewards[embedding[0], action])
+
+    def reward(self, belief: tuple, before: tuple, after: tuple) -> Float[Array, "2"]:
+        """All of it is the assistant's."""
+        del belief, before
+        return jnp.stack([jnp.zeros(()), after[1]])
+
+
+def tables() -> Tables:
+    """Random ones."""
+    rng = np.random.default_rng(0)
+    size = (NUM_STATES, NUM_CANDIDATES)
+    reals = [jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in (size, size, size[:1])]
+    return Tables(jnp.asarray(rng.integers(0, NUM_STATES, size), jnp.int32), *reals)
+
+
+def moments(game: BuildingGame, batch: int) -> tuple[State, Float16[Array, "B N M"]]:
+    """Beginnings of episodes, and a belief in each that is mostly right."""
+
+    def one(key: Key[Array, ""]) -> tuple[State, Array]:
+        goal = jax.nn.one_hot(game.sample_theta(key).reshape(-1), game.num_kinds)
+        return game.init(key), (0.7 * goal + 0.3 / game.num_kinds).astype(jnp.float16)
+
+    return jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), batch))
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """Of one call, the best of some, after one to warm up."""
+    jax.block_until_ready(work())
+    best = float("inf")
+    for _ in range(NUM_REPEATS):
+        start = time.perf_counter()
+        jax.block_until_ready(work())
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def ours(model: SearchModel, root: Leaf) -> float:
+    """Seconds of a decision of all the searches of a batch."""
+    config, policy = Config(NUM_SIMULATIONS), Puct(noise_share=0.0)
+    return seconds(lambda: search(model, root, policy, config, jax.random.key(1)))
+
+
+def mctxs(model: Tables, root: Leaf) -> float | None:
+    """The same of mctx; None if it is not here."""
+    if importlib.util.find_spec("mctx") is None:
+        return None
+    mctx: Any = importlib.import_module("mctx")
+
+    @jax.jit
+    def run(model: Tables, root: Leaf, key: Array) -> Any:
+        def step(_: tuple, key: Array, action: Array, state: Array) -> tuple:
+            after = model.following[state, action]
+            seen = {"prior_logits": model.logits[after], "value": model.values[after]}
+            reward, discount = model.rewards[state, action], jnp.full(state.shape, 0.95)
+            return mctx.RecurrentFnOutput(reward=reward, discount=discount, **seen), after
+
+        first = mctx.RootFnOutput(prior_logits=root.logits, value=root.value, embedding=root.embedding[0])
+        found = mctx.muzero_policy((), key, first, step, NUM_SIMULATIONS, dirichlet_fraction=0.0)
+        return found.action, found.action_weights
+
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        return seconds(lambda: run(model, root, jax.random.key(1)))
+
+
+def make() -> list[dict[str, Any]]:
+    """Time the tree alone, and with both sizes of world, at each batch size."""
+    rows, alone = [], {}
+    simple = tables()
+    for batch in BATCHES:
+        states = jnp.arange(batch, dtype=jnp.int32)
+        root = jax.vmap(simple.look)(states, jnp.zeros(batch))
+        alone[batch], other = ours(simple, root), mctxs(simple, root)
+        name = f"tree alone, batch {batch}" if other else f"tree alone, batch {batch} (no mctx here)"
+        rate = batch * NUM_SIMULATIONS
+        rows.append(
+            {
+                "name": name,
+                "value": round(1e3 * alone[batch] / rate, 4),
+                "unit": "ms/simulation",
+                "baseline": other and round(1e3 * other / rate, 4),
+                "ratio": other and round(other / alone[batch], 2),
+            }
+        )
+    nothing = {"baseline": None, "ratio": None}
+    for shape, module in (("11x10x10", building_paper), ("8x8x8", building_small)):
+        model = StandIn(module.make())
+        for batch in BATCHES:
+            root = jax.jit(jax.vmap(model.look))(*moments(model.game, batch))
+            spent, count = ours(model, root), batch * NUM_SIMULATIONS
+            values = {
+                "ms/simulation": round(1e3 * spent / count, 4),
+                "simulations/s": round(count / spent),
+                f"ms/{NUM_SIMULATIONS} simulations": round(1e3 * spent, 1),
+                "% of it the tree alone": round(100 * alone[batch] / spent),
+            }
+            name = f"{shape} with a stand-in for the network, batch {batch}"
+            rows += [{"name": name, "value": value, "unit": unit, **nothing} for unit, value in values.items()]
+    return rows
