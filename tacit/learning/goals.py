@@ -1,8 +1,9 @@
 """How does a network learn what people are after? From moments of episodes whose goal is known afterwards.
 
 Each round plays on in many worlds at once, with the network as it is now helping in most of them, and learns from what
-happened there: so it meets the situations that its own help brings about (DAgger: Ross, Gordon and Bagnell 2011). Data
-is cheap and soon dropped. The first worlds are set aside: their houses are never learned from, and say when to stop.
+happened there: so it meets the situations that its own help brings about (DAgger: Ross, Gordon and Bagnell 2011). What
+follows one another in an episode is alike, so updates draw from the moments of many rounds, in any order. The first
+worlds are set aside: their houses are never learned from, and say when to stop.
 """
 
 import abc
@@ -19,7 +20,7 @@ import optax
 import optax.contrib
 from jaxtyping import Array, Float, Int, Key
 
-from tacit.learning.moments import Moment, every_way, other_names, renamed
+from tacit.learning.moments import Moment, every_way, other_names, renamed, unpacked
 from tacit.learning.networks import Heads, Sizes, VoxelNetwork
 from tacit.learning.training import Trainer
 
@@ -54,8 +55,10 @@ class Config:
     depth: int = 4
     embedding: int = 24
     num_rounds: int = 21
-    num_passes: int = 3
-    """How often a round learns from each moment that it has collected, told in other words each time."""
+    num_updates: int = 180
+    """Updates a round."""
+    num_kept: int = 16
+    """Rounds whose moments are learned from; older ones are dropped."""
     num_worlds: int = 1024
     num_held_out: int = 64
     """Of these, how many are for validation alone."""
@@ -83,6 +86,10 @@ class GoalState(NamedTuple):
     optimiser: Any
     worlds: tuple[Worlds, ...]
     """One entry a thread."""
+    lessons: Moment
+    """The moments that are kept, round after round in a row; the oldest is replaced first."""
+    rounds: Int[Array, ""]
+    """How many rounds have been played."""
     best: VoxelNetwork
     ahead: Float[Array, ""]
     """How much better the network is than the best so far, on the same held-out moments, averaged over some rounds."""
@@ -101,10 +108,8 @@ class Losses(NamedTuple):
 
 def losses(network: VoxelNetwork, moments: Moment, action_weight: float) -> Losses:
     """How badly the heads fit the moments, over the cells that can differ between goals."""
-    cells, traces, heading, scalars = (
-        leaf.astype(jnp.float32) for leaf in (moments.cells, moments.traces, moments.heading, moments.scalars)
-    )
-    heads: Heads = jax.vmap(network)(cells, moments.kinds, traces, heading, scalars)
+    traces, heading, scalars = (leaf.astype(jnp.float32) for leaf in (moments.traces, moments.heading, moments.scalars))
+    heads: Heads = jax.vmap(network)(unpacked(moments.cells), moments.kinds, traces, heading, scalars)
     inside = (slice(None), *[slice(1, -1)] * 3)
     log_goal = jax.nn.log_softmax(heads.goal[inside])
     goal = moments.goal[inside].astype(jnp.int32)
@@ -146,11 +151,9 @@ class GoalTrainer(Trainer):
         return self.config.num_rounds
 
     @property
-    def num_updates(self) -> int:
-        """Updates a round."""
-        config = self.config
-        num_lessons = (config.num_worlds - config.num_held_out) * self.source.num_moments
-        return config.num_passes * num_lessons // config.batch
+    def num_lessons(self) -> int:
+        """Moments of a round to learn from."""
+        return (self.config.num_worlds - self.config.num_held_out) * self.source.num_moments
 
     def init(self, key: Key[Array, ""]) -> GoalState:
         """A network that knows the prior, and fresh worlds."""
@@ -159,8 +162,11 @@ class GoalTrainer(Trainer):
         each = self.config.num_worlds // self.config.num_threads
         worlds = tuple(self.source.begin(each, world_key) for world_key in world_keys)
         with jax.numpy_dtype_promotion("standard"):
-            optimiser = make_optimiser(self.config, self.num_updates).init(eqx.filter(network, eqx.is_array))
-        return GoalState(network, optimiser, worlds, network, jnp.float32(0), jnp.int32(0), key)
+            optimiser = make_optimiser(self.config).init(eqx.filter(network, eqx.is_array))
+        one = eqx.filter_eval_shape(self.source.collect, worlds[0], network, key)[1]
+        room = self.config.num_kept * self.num_lessons
+        lessons = jax.tree.map(lambda leaf: jnp.zeros((room, *leaf.shape[2:]), leaf.dtype), one)
+        return GoalState(network, optimiser, worlds, lessons, jnp.int32(0), network, jnp.float32(0), jnp.int32(0), key)
 
     def advance(self, state: GoalState) -> tuple[GoalState, Mapping[str, Any]]:
         """Play on, see how good the network is on the held-out worlds, then learn from the others."""
@@ -170,7 +176,9 @@ class GoalTrainer(Trainer):
             found = list(pool.map(collect, state.worlds, play_keys))
         worlds = tuple(one for one, _ in found)
         moments = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *(some for _, some in found))
-        held_out, lessons = self.parts(moments)
+        held_out, new = self.parts(moments)
+        lessons = _keep(state.lessons, new, state.rounds % self.config.num_kept)
+        rounds = state.rounds + 1
 
         measured = _measure(state.network, held_out, self.config.action_weight)
         gained = _measure(state.best, held_out, self.config.action_weight).total - measured.total
@@ -179,9 +187,10 @@ class GoalTrainer(Trainer):
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.network, state.best)
         ahead, waited = jnp.where(better, 0.0, ahead), jnp.where(better, 0, state.waited + 1)
 
-        network, optimiser, fit = self.learn(state.network, state.optimiser, lessons, learn_key)
+        num_kept = min(int(rounds), self.config.num_kept) * self.num_lessons
+        network, optimiser, fit = self.learn(state.network, state.optimiser, lessons, num_kept, learn_key)
         numbers = {f"held_out_{name}": value for name, value in measured._asdict().items()} | fit._asdict()
-        return GoalState(network, optimiser, worlds, best, ahead, waited, key), numbers
+        return GoalState(network, optimiser, worlds, lessons, rounds, best, ahead, waited, key), numbers
 
     def parts(self, moments: Moment) -> tuple[Moment, Moment]:
         """The moments of the held-out worlds and those of the others, each in a row."""
@@ -193,19 +202,15 @@ class GoalTrainer(Trainer):
         return held_out, lessons
 
     def learn(
-        self, network: VoxelNetwork, optimiser: Any, lessons: Moment, key: Key[Array, ""]
+        self, network: VoxelNetwork, optimiser: Any, lessons: Moment, num_kept: int, key: Key[Array, ""]
     ) -> tuple[VoxelNetwork, Any, Losses]:
-        """All the updates of a round, and their mean losses."""
-        name_key, *order_keys = jax.random.split(key, 1 + self.config.num_passes)
-        order = jnp.concatenate([jax.random.permutation(order_key, len(lessons.rest)) for order_key in order_keys])
+        """All the updates of a round, on the first `num_kept` lessons drawn at random, and their mean losses."""
+        row_key, name_key = jax.random.split(key)
+        rows = jax.random.randint(row_key, (self.config.num_updates, self.config.batch), 0, num_kept)
         fits = []
-        for rows, one_key in zip(
-            order[: self.num_updates * self.config.batch].reshape(self.num_updates, -1),
-            jax.random.split(name_key, self.num_updates),
-            strict=True,
-        ):
-            batch = jax.tree.map(lambda leaf, rows=rows: leaf[rows], lessons)
-            network, optimiser, fit = _update(self.config, self.num_updates, network, optimiser, batch, one_key)
+        for some, one_key in zip(rows, jax.random.split(name_key, len(rows)), strict=True):
+            batch = jax.tree.map(lambda leaf, some=some: leaf[some], lessons)
+            network, optimiser, fit = _update(self.config, network, optimiser, batch, one_key)
             fits.append(fit)
         return network, optimiser, jax.tree.map(lambda *values: jnp.stack(values).mean(), *fits)
 
@@ -218,13 +223,13 @@ class GoalTrainer(Trainer):
         return self.finish(state.best)
 
 
-def make_optimiser(config: Config, num_updates: int) -> optax.GradientTransformation:
-    """Muon on a cosine schedule, with gradients clipped; `num_updates` a round.
+def make_optimiser(config: Config) -> optax.GradientTransformation:
+    """Muon on a cosine schedule, with gradients clipped.
 
     Steps of matrices are made orthogonal (Jordan et al. 2024), which learns in half the time that Adam takes here; what
     is no matrix is left to Adam, at a tenth of the rate.
     """
-    rate, steps = config.learning_rate, num_updates * config.num_rounds
+    rate, steps = config.learning_rate, config.num_updates * config.num_rounds
     schedule, gently = (
         optax.warmup_cosine_decay_schedule(0.0, peak, config.warm_up, steps, 0.01 * peak) for peak in (rate, 0.1 * rate)
     )
@@ -238,13 +243,21 @@ def _collect(source: Source, network: VoxelNetwork, worlds: Worlds, key: Key[Arr
 
 
 @eqx.filter_jit
+def _keep(lessons: Moment, new: Moment, place: Int[Array, ""]) -> Moment:
+    """The lessons with the new ones in this place, counted in rounds."""
+    return jax.tree.map(
+        lambda every, some: jax.lax.dynamic_update_slice_in_dim(every, some, place * len(some), 0), lessons, new
+    )
+
+
+@eqx.filter_jit
 def _measure(network: VoxelNetwork, moments: Moment, action_weight: float) -> Losses:
     return losses(network, moments, action_weight)
 
 
 @eqx.filter_jit
 def _update(
-    config: Config, num_updates: int, network: VoxelNetwork, optimiser: Any, batch: Moment, key: Key[Array, ""]
+    config: Config, network: VoxelNetwork, optimiser: Any, batch: Moment, key: Key[Array, ""]
 ) -> tuple[VoxelNetwork, Any, Losses]:
     """One step of the optimiser on the batch, told in other words."""
     names = other_names(config.batch, network.sizes.num_kinds, config.first_material, config.renamed, key)
@@ -256,7 +269,5 @@ def _update(
 
     (_, fit), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(network)
     with jax.numpy_dtype_promotion("standard"):
-        updates, optimiser = make_optimiser(config, num_updates).update(
-            gradient, optimiser, eqx.filter(network, eqx.is_array)
-        )
+        updates, optimiser = make_optimiser(config).update(gradient, optimiser, eqx.filter(network, eqx.is_array))
     return eqx.apply_updates(network, updates), optimiser, fit

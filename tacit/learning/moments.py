@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Int8, Key
+from jaxtyping import Array, Bool, Float, Int, Int8, Key, UInt8
 
 # Axes of planes: ... X Y Z
 _X, _Z = -3, -1
+UNIT = 64.0
+"""Planes of numbers are kept in bytes, in steps of 1 / UNIT, from 0 to 4."""
 _AS_IT_IS = (0, 1, 2, 3, 4, 5)
 _SWAPPED = (4, 5, 2, 3, 0, 1)
 """The six directions are +x, -x, +y, -y, +z, -z; y is up."""
@@ -20,7 +22,7 @@ _SWAPPED = (4, 5, 2, 3, 0, 1)
 class Moment(NamedTuple):
     """A lesson. Of the human's action exactly one entry of `place`, `remove`, `move` and `rest` is true."""
 
-    cells: Float[Array, "B P X Y Z"]
+    cells: UInt8[Array, "B P X Y Z"]
     kinds: Int8[Array, "B Q X Y Z"]
     traces: Float[Array, "B M R"]
     heading: Float[Array, "B 6 D"]
@@ -33,6 +35,16 @@ class Moment(NamedTuple):
     remove: Bool[Array, "B X Y Z"]
     move: Bool[Array, "B 6"]
     rest: Bool[Array, " B"]
+
+
+def packed(planes: Float[Array, "*S"]) -> UInt8[Array, "*S"]:
+    """Planes of numbers in bytes."""
+    return jnp.clip(jnp.round(UNIT * planes), 0.0, 255.0).astype(jnp.uint8)
+
+
+def unpacked(planes: UInt8[Array, "*S"]) -> Float[Array, "*S"]:
+    """Bytes as the numbers that they stand for."""
+    return planes.astype(jnp.float32) / UNIT
 
 
 PLACED = ("cells", "kinds", "goal", "may_place", "may_remove", "place", "remove")

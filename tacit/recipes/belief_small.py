@@ -27,7 +27,7 @@ from tacit.games.building.hand import hand
 from tacit.games.building.history import History
 from tacit.humans import builder
 from tacit.learning.goals import Config, GoalTrainer, Source
-from tacit.learning.moments import Moment
+from tacit.learning.moments import Moment, packed
 from tacit.learning.networks import VoxelNetwork
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
@@ -57,9 +57,11 @@ class HelpedBuilding(Source):
 
     game: BuildingGame
     human: Human
-    num_moments: int = eqx.field(static=True, default=8)
+    num_moments: int = eqx.field(static=True, default=4)
+    num_looks: int = eqx.field(static=True, default=2)
+    """How often the network looks from one moment to the next."""
     every: int = eqx.field(static=True, default=8)
-    """Turns from one moment to the next. Between them the help goes by what was believed at the first."""
+    """Turns from one look to the next. Between them the help goes by what was believed at the first."""
     unhelped: float = 0.2
     """Share of episodes in which the assistant keeps out of the way."""
 
@@ -83,18 +85,21 @@ class HelpedBuilding(Source):
         )
 
     def collect(self, worlds: World, network: VoxelNetwork, key: Key[Array, ""]) -> tuple[World, Moment]:
-        """Play `num_moments` times `every` turns in each world; a world whose episode is over begins another first."""
+        """Take moments while playing on in each world; a world whose episode is over begins another first."""
         renew_key, play_key = jax.random.split(key)
         num_worlds = worlds.last_turn.shape[0]
         worlds = jax.vmap(self.renew)(worlds, jax.random.split(renew_key, num_worlds))
 
-        def one(world: World, key: Key[Array, ""]) -> tuple[World, Moment]:
-            seen = history.view(world.history, self.game.observe(world.state)[ASSISTANT])
-            believed = jax.nn.softmax(network(*seen).goal)
+        def look(world: World, key: Key[Array, ""]) -> tuple[World, Int[Array, ""]]:
+            believed = jax.nn.softmax(network(*self.view(world)).goal)
             after, actions = jax.lax.scan(
                 lambda world, key: self.turn(world, believed, key), world, jax.random.split(key, self.every)
             )
-            return after, self.moment(world, seen, actions[0])
+            return after, actions[0]
+
+        def one(world: World, key: Key[Array, ""]) -> tuple[World, Moment]:
+            after, actions = jax.lax.scan(look, world, jax.random.split(key, self.num_looks))
+            return after, self.moment(world, actions[0])
 
         def some(worlds: World, key: Key[Array, ""]) -> tuple[World, Moment]:
             return jax.vmap(one)(worlds, jax.random.split(key, num_worlds))
@@ -122,14 +127,23 @@ class HelpedBuilding(Source):
         seen = history.watch(world.history, before, after)
         return world._replace(state=state, human=memory, history=seen), action
 
-    def moment(self, world: World, seen: history.View, action: Int[Array, ""]) -> Moment:
-        """What is to be learned from this moment."""
+    def view(self, world: World) -> history.View:
+        """What the network sees."""
+        return history.view(world.history, self.game.observe(world.state)[ASSISTANT])
+
+    def moment(self, world: World, action: Int[Array, ""]) -> Moment:
+        """What is to be learned from this moment, where the human does this."""
         shape, legal = self.game.shape, self.game.legal(world.state)[HUMAN]
         what, cell, _, direction = decode(action, self.game.num_kinds, self.game.num_cells)
         there = jnp.arange(self.game.num_cells, dtype=cell.dtype).reshape(shape) == cell
-        half = jax.tree.map(lambda leaf: leaf.astype(jnp.float16), seen)
+        seen = self.view(world)
+        traces, heading, scalars = (leaf.astype(jnp.float16) for leaf in (seen.traces, seen.heading, seen.scalars))
         return Moment(
-            *half._replace(kinds=seen.kinds),
+            packed(seen.cells),
+            seen.kinds,
+            traces,
+            heading,
+            scalars,
             goal=world.house,
             may_place=legal.place.reshape(shape),
             may_remove=legal.remove.reshape(shape),

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Key
 from tacit.games.building import actions
 from tacit.games.building.actions import EditLegal, EditLogits
 from tacit.learning.goals import Config, GoalTrainer, Source, action_nll, losses
-from tacit.learning.moments import Moment
+from tacit.learning.moments import Moment, unpacked
 from tacit.learning.networks import Heads, Sizes, VoxelNetwork, sources
 
 SHAPE, KINDS, CELLS = (4, 4, 4), 5, 64
@@ -22,6 +22,8 @@ CONFIG = Config(
     width=16,
     depth=1,
     num_rounds=12,
+    num_updates=6,
+    num_kept=2,
     num_worlds=64,
     num_held_out=16,
     batch=32,
@@ -50,11 +52,11 @@ class OneKind(Source):
         kind = jax.random.randint(kind_key, size, 2, KINDS)
         other = jax.random.randint(other_key, size, 2, KINDS)
         told = jnp.where(jax.random.uniform(lie_key, size) < self.honest, kind, other)
-        cells = jnp.zeros((*size, *SHAPE))
+        cells = jnp.zeros((*size, 1, *SHAPE), jnp.uint8)
         place = (jnp.arange(CELLS).reshape(SHAPE) == 21)[None, None] & jnp.ones((*size, 1, 1, 1), bool)
         nothing = jnp.zeros((*size, *SHAPE), bool)
         return worlds, Moment(
-            cells[:, :, None],
+            cells,
             jnp.zeros((*size, 1, *SHAPE), jnp.int8),
             jax.nn.one_hot(told, KINDS)[..., None],
             jnp.zeros((*size, 6, 1)),
@@ -167,7 +169,7 @@ def test_heads_are_the_likelihood_of_the_games_own_choice(trained):
         by_game = np.exp(log_prob[is_it]).sum()
         there = np.arange(CELLS).reshape(SHAPE) == where
         moment = Moment(
-            jnp.zeros((1, 1, *SHAPE)), jnp.zeros((1, 1, *SHAPE), jnp.int8), jnp.zeros((1, KINDS, 1)),
+            jnp.zeros((1, 1, *SHAPE), jnp.uint8), jnp.zeros((1, 1, *SHAPE), jnp.int8), jnp.zeros((1, KINDS, 1)),
             jnp.zeros((1, 6, 1)), jnp.zeros((1, 1)), jnp.zeros((1, *SHAPE), jnp.int8),
             legal.place.reshape(1, *SHAPE), legal.remove.reshape(1, *SHAPE), legal.move[None],
             jnp.asarray(there & (kind == actions.PLACE))[None], jnp.asarray(there & (kind == actions.BREAK))[None],
@@ -241,7 +243,7 @@ def test_losses_part_air_from_what_stands():
     row = jax.tree.map(lambda leaf: leaf[:, 0], moments)
     built = row._replace(kinds=jnp.full_like(row.kinds, 2).at[:, 0, 1, 1, 1].set(0))
     fit = losses(network, built, 0.0)
-    inputs = jax.vmap(network)(*built[:5]).goal[:, 1:-1, 1:-1, 1:-1]
+    inputs = jax.vmap(network)(unpacked(built.cells), *built[1:5]).goal[:, 1:-1, 1:-1, 1:-1]
     nll = -jnp.take_along_axis(jax.nn.log_softmax(inputs), row.goal[:, 1:-1, 1:-1, 1:-1, None].astype(jnp.int32), -1)
     assert float(fit.air) == pytest.approx(float(nll[:, 0, 0, 0].mean()), rel=1e-5)
     others = np.delete(np.asarray(nll).reshape(2, -1), 0, 1)
