@@ -327,7 +327,8 @@ def go_through(trainer: Cloning, state: Progress) -> tuple[Progress, dict[str, A
     def step(carry: tuple[Any, Any], batch: Demonstrations) -> tuple[tuple[Any, Any], Float[Array, ""]]:
         parts, memory = carry
         value, slope = jax.value_and_grad(loss)(parts, batch)
-        change, memory = optimiser.update(slope, memory, parts)
+        with jax.numpy_dtype_promotion("standard"):
+            change, memory = optimiser.update(slope, memory, parts)
         return (optax.apply_updates(parts, change), memory), value
 
     (parts, memory), losses = jax.lax.scan(step, (parts, state.optimiser), Demonstrations(moments, lists))
