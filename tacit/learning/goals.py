@@ -54,10 +54,10 @@ class Config:
     """Channels of the network, and below how many blocks it has."""
     depth: int = 4
     embedding: int = 24
-    num_rounds: int = 21
-    num_updates: int = 180
-    """Updates a round."""
-    num_kept: int = 16
+    num_rounds: int = 30
+    num_updates: int = 60
+    """Updates a round: so many that a moment is learned from about once: new ones are cheap, and few of them learned often are overfitted."""
+    num_kept: int = 8
     """Rounds whose moments are learned from; older ones are dropped."""
     num_worlds: int = 1024
     num_held_out: int = 64
@@ -73,7 +73,7 @@ class Config:
     renamed: float = 0.1
     """Share of the moments whose materials get other names."""
     first_material: int = 3
-    patience: int = 10
+    patience: int = 15
     """Rounds after which training stops if the network has become no better on the held-out worlds."""
     num_threads: int = 2
     """Groups of worlds that play side by side."""

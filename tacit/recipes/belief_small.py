@@ -57,11 +57,9 @@ class HelpedBuilding(Source):
 
     game: BuildingGame
     human: Human
-    num_moments: int = eqx.field(static=True, default=4)
-    num_looks: int = eqx.field(static=True, default=2)
-    """How often the network looks from one moment to the next."""
+    num_moments: int = eqx.field(static=True, default=8)
     every: int = eqx.field(static=True, default=8)
-    """Turns from one look to the next. Between them the help goes by what was believed at the first."""
+    """Turns from one moment to the next. Between them the help goes by what was believed at the first."""
     unhelped: float = 0.2
     """Share of episodes in which the assistant keeps out of the way."""
 
@@ -90,16 +88,13 @@ class HelpedBuilding(Source):
         num_worlds = worlds.last_turn.shape[0]
         worlds = jax.vmap(self.renew)(worlds, jax.random.split(renew_key, num_worlds))
 
-        def look(world: World, key: Key[Array, ""]) -> tuple[World, Int[Array, ""]]:
-            believed = jax.nn.softmax(network(*self.view(world)).goal)
+        def one(world: World, key: Key[Array, ""]) -> tuple[World, Moment]:
+            seen = self.view(world)
+            believed = jax.nn.softmax(network(*seen).goal)
             after, actions = jax.lax.scan(
                 lambda world, key: self.turn(world, believed, key), world, jax.random.split(key, self.every)
             )
-            return after, actions[0]
-
-        def one(world: World, key: Key[Array, ""]) -> tuple[World, Moment]:
-            after, actions = jax.lax.scan(look, world, jax.random.split(key, self.num_looks))
-            return after, self.moment(world, actions[0])
+            return after, self.moment(world, seen, actions[0])
 
         def some(worlds: World, key: Key[Array, ""]) -> tuple[World, Moment]:
             return jax.vmap(one)(worlds, jax.random.split(key, num_worlds))
@@ -131,12 +126,11 @@ class HelpedBuilding(Source):
         """What the network sees."""
         return history.view(world.history, self.game.observe(world.state)[ASSISTANT])
 
-    def moment(self, world: World, action: Int[Array, ""]) -> Moment:
+    def moment(self, world: World, seen: history.View, action: Int[Array, ""]) -> Moment:
         """What is to be learned from this moment, where the human does this."""
         shape, legal = self.game.shape, self.game.legal(world.state)[HUMAN]
         what, cell, _, direction = decode(action, self.game.num_kinds, self.game.num_cells)
         there = jnp.arange(self.game.num_cells, dtype=cell.dtype).reshape(shape) == cell
-        seen = self.view(world)
         traces, heading, scalars = (leaf.astype(jnp.float16) for leaf in (seen.traces, seen.heading, seen.scalars))
         return Moment(
             packed(seen.cells),
