@@ -56,7 +56,7 @@ class Config:
     embedding: int = 24
     num_rounds: int = 30
     num_updates: int = 60
-    """Updates a round: so many that a moment is learned from about once: new ones are cheap, and few of them learned often are overfitted."""
+    """Updates a round. A moment is then learned from about once: new ones are cheap, and reuse overfits."""
     num_kept: int = 8
     """Rounds whose moments are learned from; older ones are dropped."""
     num_worlds: int = 1024
