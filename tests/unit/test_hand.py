@@ -110,7 +110,7 @@ def test_it_steps_out_of_a_cell_that_may_be_needed():
 
 
 def test_it_makes_room_for_the_human():
-    state, _ = work(start(human=(4, 2, 5)), certain(bare_ground(SHAPE)), 6)
+    state, _ = work(start(human=(4, 2, 5)), certain(bare_ground(SHAPE)), 12)
     assert np.abs(np.asarray(state.feet[ASSISTANT] - state.feet[HUMAN])).max() >= 2
 
 
