@@ -16,11 +16,6 @@ SHAPE = (4, 5, 3)
 GLASS = NAMES.index("glass")
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng()
-
-
 def world(rng, shape=SHAPE, filled=0.5) -> np.ndarray:
     kinds = rng.integers(1, len(NAMES), shape)
     return np.where(rng.random(shape) < filled, kinds, 0).astype(np.int8)

@@ -17,11 +17,6 @@ WORST = float(reward_design.LAVAS.min())
 HYPOTHESES = np.array([[*seen, lava] for seen in SEEN for lava in (WORST, 0.5)])
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng()
-
-
 def every_walk(ground: np.ndarray, start: tuple[int, int], horizon: int) -> np.ndarray:
     """The terrain counts of every walk, by walking."""
     found = set()

@@ -18,11 +18,6 @@ from tacit.planning.feature_world import FeatureWorld, feature_counts, feature_w
 STATES, ACTIONS, FEATURES, HORIZON, PROXIES, HYPOTHESES = 3, 2, 3, 4, 6, 5
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng()
-
-
 def world(rng: np.random.Generator) -> FeatureWorld:
     """A world without chance."""
     moves = np.eye(STATES)[rng.integers(STATES, size=(STATES, ACTIONS))]

@@ -21,11 +21,6 @@ from tacit.planning.risk_averse import plan_policy, plan_trajectory
 STATES, ACTIONS, FEATURES, HORIZON, HYPOTHESES = 4, 3, 3, 4, 5
 
 
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng()
-
-
 def world(rng: np.random.Generator, certain: bool) -> FeatureWorld:
     shape = (STATES, ACTIONS)
     moves = np.eye(STATES)[rng.integers(STATES, size=shape)] if certain else rng.dirichlet(np.ones(STATES), shape)

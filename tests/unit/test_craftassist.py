@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import secrets
 from collections import Counter
 from pathlib import Path
 
@@ -23,7 +22,7 @@ PLANKS = NAMES.index("planks")
 
 
 def rng() -> np.random.Generator:
-    return np.random.default_rng(secrets.randbits(32))
+    return np.random.default_rng()
 
 
 def layers(*pictures: str) -> np.ndarray:
@@ -342,7 +341,7 @@ def test_a_folder_of_houses(tmp_path: Path) -> None:
     source = CraftAssistHouses(tmp_path, (11, 10, 10))
     assert source.houses.shape == (2, 11, 10, 10)
     assert len(source.rejected) == 1
-    keys = jax.random.split(jax.random.key(secrets.randbits(31)), 400)
+    keys = jax.random.split(jax.random.key(np.random.default_rng().integers(2**31)), 400)
     drawn = np.asarray(eqx.filter_jit(lambda source, keys: jax.vmap(source.sample)(keys))(source, keys))
     is_oak = (drawn == PLANKS).any(axis=(1, 2, 3))
     assert 140 < is_oak.sum() < 260

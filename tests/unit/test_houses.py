@@ -4,7 +4,6 @@ The checks are NumPy and plain Python, written apart from the generator. Plans a
 every field uniform over its values, so that rare combinations are met too.
 """
 
-import secrets
 from collections import deque
 from typing import NamedTuple
 
@@ -44,7 +43,7 @@ def build(generator: HouseGenerator, plans: Plan) -> tuple[jax.Array, jax.Array,
 
 
 def fresh_keys(num: int = 4000) -> jax.Array:
-    return jax.random.split(jax.random.key(secrets.randbits(31)), num)
+    return jax.random.split(jax.random.key(np.random.default_rng().integers(2**31)), num)
 
 
 @pytest.fixture(scope="module", params=SIZES, ids=["small", "paper"])
@@ -99,7 +98,7 @@ def visited(blocks: np.ndarray) -> np.ndarray:
 
 
 def test_flood_agrees_with_a_queue() -> None:
-    rng = np.random.default_rng(secrets.randbits(32))
+    rng = np.random.default_rng()
     allowed = rng.random((1, 5, 6, 4)) < 0.6
     start = np.zeros_like(allowed)
     start[0, 0, 2, 0] = allowed[0, 0, 2, 0] = True
@@ -232,7 +231,7 @@ def test_train_and_test_houses_never_coincide(drawn: Drawn) -> None:
 def test_the_split_does_not_depend_on_the_place(drawn: Drawn) -> None:
     # Eaves are left out: beside the world's edge they are cut off, which makes it another house.
     plans = drawn.plans._replace(roof=jnp.where(drawn.plans.roof == EAVES, HIP, drawn.plans.roof))
-    roll = jax.random.permutation(jax.random.key(secrets.randbits(31)), 4000)
+    roll = jax.random.permutation(jax.random.key(np.random.default_rng().integers(2**31)), 4000)
     moved = plans._replace(place_x=plans.place_x[roll], place_z=plans.place_z[roll])
     here, there = np.asarray(build(drawn.generator, plans)[1]), np.asarray(build(drawn.generator, moved)[1])
     assert (here == there).all()
@@ -243,7 +242,7 @@ def test_the_split_does_not_depend_on_the_place(drawn: Drawn) -> None:
 def test_mix_keeps_some_fields_and_redraws_the_rest(drawn: Drawn) -> None:
     old = Plan(*(jnp.int32(i) for i in range(NUM_FIELDS)))
     fresh = Plan(*(jnp.int32(100 + i) for i in range(NUM_FIELDS)))
-    keep = np.random.default_rng(secrets.randbits(32)).random(NUM_FIELDS) < 0.5
+    keep = np.random.default_rng().random(NUM_FIELDS) < 0.5
     mixed = [int(value) for value in mix(old, fresh, jnp.asarray(keep))]
     assert mixed == [i if kept else 100 + i for i, kept in enumerate(keep)]
 
