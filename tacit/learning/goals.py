@@ -54,7 +54,7 @@ class Config:
     """Channels of the network, and below how many blocks it has."""
     depth: int = 4
     embedding: int = 24
-    num_rounds: int = 30
+    num_rounds: int = 52
     num_updates: int = 60
     """Updates a round. A moment is then learned from about once: new ones are cheap, and reuse overfits."""
     num_kept: int = 8
@@ -109,7 +109,7 @@ class Losses(NamedTuple):
 def losses(network: VoxelNetwork, moments: Moment, action_weight: float) -> Losses:
     """How badly the heads fit the moments, over the cells that can differ between goals."""
     traces, heading, scalars = (leaf.astype(jnp.float32) for leaf in (moments.traces, moments.heading, moments.scalars))
-    heads: Heads = jax.vmap(network)(unpacked(moments.cells), moments.kinds, traces, heading, scalars)
+    heads: Heads = network(unpacked(moments.cells), moments.kinds, traces, heading, scalars)
     inside = (slice(None), *[slice(1, -1)] * 3)
     log_goal = jax.nn.log_softmax(heads.goal[inside])
     goal = moments.goal[inside].astype(jnp.int32)

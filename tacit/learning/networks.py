@@ -64,44 +64,46 @@ class Dense(eqx.Module):
         self.bias = jnp.zeros((num_out,))
 
     def __call__(self, x: Float[Array, "*S I"]) -> Float[Array, "*S O"]:
-        """The map, x W + b."""
-        return x @ self.weight + self.bias.reshape((1,) * (x.ndim - 1) + (-1,))
+        """The map, x W + b. In rows, since XLA is slow in gradients of products with more axes."""
+        rows = x.reshape(-1, x.shape[-1]) @ self.weight + self.bias[None]
+        return rows.reshape(*x.shape[:-1], -1)
 
 
-def neighbourhoods(x: Float[Array, "U V C"]) -> Float[Array, "U2 V2 9*C"]:
+def neighbourhoods(x: Float[Array, "N U V C"]) -> Float[Array, "N U2 V2 9*C"]:
     """The 3 x 3 neighbourhood of every place that has one, row by row: a linear map of these is a convolution.
 
     As one matrix product it runs on every core of a CPU, which XLA's own convolution does not.
     """
-    u, v, _ = x.shape
-    shifted = [x[i : u - 2 + i, j : v - 2 + j] for i in range(3) for j in range(3)]
+    _, u, v, _ = x.shape
+    shifted = [x[:, i : u - 2 + i, j : v - 2 + j] for i in range(3) for j in range(3)]
     return jnp.concatenate(shifted, -1)
 
 
 class Sources(NamedTuple):
     """What can be copied: how much speaks for each kind."""
 
-    everywhere: Float[Array, "S M"]
+    everywhere: Float[Array, "N S M"]
     """For all cells alike."""
-    near: tuple[Float[Array, "U H V M"], ...]
+    near: tuple[Float[Array, "N U H V M"], ...]
     """For each cell of the inner world."""
 
 
-def sources(standing: Int8[Array, "X Y Z"], traces: Float[Array, "M R"]) -> Sources:
+def sources(standing: Int8[Array, "N X Y Z"], traces: Float[Array, "N M R"]) -> Sources:
     """By storey how much there is of each kind, and whether any; traces; each cell's neighbours, row, line and column.
 
     Kind 0 is nothing: it is not copied.
     """
-    is_kind = jax.nn.one_hot(standing, traces.shape[0]).at[..., 0].set(0.0)
-    storeys = is_kind[1:-1, :, 1:-1].sum((0, 2))
-    inner = is_kind[1:-1, 1:-1, 1:-1]
-    lines = tuple(jnp.broadcast_to(inner.max(axis, keepdims=True), inner.shape) for axis in range(3))
+    _, x, y, z = standing.shape
+    is_kind = jax.nn.one_hot(standing, traces.shape[1]).at[..., 0].set(0.0)
+    storeys = is_kind[:, 1:-1, :, 1:-1].sum((1, 3))
+    inner = is_kind[:, 1:-1, 1:-1, 1:-1]
+    lines = tuple(jnp.broadcast_to(inner.max(axis, keepdims=True), inner.shape) for axis in (1, 2, 3))
     neighbours = tuple(
-        is_kind[1 + x : is_kind.shape[0] - 1 + x, 1 + y : is_kind.shape[1] - 1 + y, 1 + z : is_kind.shape[2] - 1 + z]
-        for x, y, z in np.vstack([np.eye(3, dtype=int), -np.eye(3, dtype=int)]).tolist()
+        is_kind[:, 1 + i : x - 1 + i, 1 + j : y - 1 + j, 1 + k : z - 1 + k]
+        for i, j, k in np.vstack([np.eye(3, dtype=int), -np.eye(3, dtype=int)]).tolist()
     )
-    everywhere = [jnp.log1p(storeys) / 2.0, jnp.minimum(storeys, 1.0), traces.T]
-    return Sources(jnp.concatenate(everywhere), neighbours + lines)
+    everywhere = [jnp.log1p(storeys) / 2.0, jnp.minimum(storeys, 1.0), jnp.swapaxes(traces, 1, 2)]
+    return Sources(jnp.concatenate(everywhere, 1), neighbours + lines)
 
 
 class Block(eqx.Module):
@@ -117,12 +119,16 @@ class Block(eqx.Module):
         self.local = Dense(9 * width, width, 0.5, local_key)
         self.pooled = Dense(2 * width, width, 0.3, pool_key)
 
-    def __call__(self, x: Float[Array, "U V W"]) -> Float[Array, "U2 V2 W"]:
+    def __call__(self, x: Float[Array, "N U V W"]) -> Float[Array, "N U2 V2 W"]:
         """One residual step."""
         h = normalise(x, self.scale)
-        inner = h[1:-1, 1:-1]
-        pooled = self.pooled(jnp.concatenate([inner.mean((0, 1)), inner.max((0, 1))]))
-        return x[1:-1, 1:-1] + jax.nn.gelu(self.local(neighbourhoods(h)) + pooled[None, None])
+        pooled = self.pooled(summary(h[:, 1:-1, 1:-1]))
+        return x[:, 1:-1, 1:-1] + jax.nn.gelu(self.local(neighbourhoods(h)) + pooled[:, None, None])
+
+
+def summary(h: Float[Array, "N U V W"]) -> Float[Array, "N 2*W"]:
+    """Mean and greatest of all places."""
+    return jnp.concatenate([h.mean((1, 2)), h.max((1, 2))], -1)
 
 
 def normalise(x: Float[Array, "*S W"], scale: Float[Array, " W"]) -> Float[Array, "*S W"]:
@@ -135,9 +141,8 @@ class VoxelNetwork(eqx.Module):
     """Planes in, heads out. The goal's logits start at a prior's; in the outer ring, top and bottom they stay there."""
 
     prior: Float[Array, "X Y Z M"]
-    embed: Dense
-    embed_kinds: Dense
-    stem: Dense
+    embed: Float[Array, "F E"]
+    stem: Float[Array, "Y E W"]
     broadcast: Dense
     place: Float[Array, "X Z W"]
     """What is known of each column before anything is seen."""
@@ -151,16 +156,16 @@ class VoxelNetwork(eqx.Module):
 
     def __init__(self, sizes: Sizes, prior: Float[Array, "X Y Z M"], key: Key[Array, ""]):
         """`prior` is the probability of each kind at each cell before anything is seen, nowhere 0."""
-        keys = iter(jax.random.split(key, 9 + sizes.depth))
+        keys = iter(jax.random.split(key, 8 + sizes.depth))
         x, y, z = sizes.shape
         kinds, width, inner = sizes.num_kinds, sizes.width, y - 2
         num_everywhere, num_near = 2 * y + sizes.num_traces, 9
         num_globals = kinds * num_everywhere + 6 * sizes.num_headings + sizes.num_scalars
         self.sizes = sizes
         self.prior = jnp.log(prior)
-        self.embed = Dense(sizes.num_planes, sizes.embedding, 1.0, next(keys))
-        self.embed_kinds = Dense(kinds * sizes.num_kind_planes, sizes.embedding, 1.0, next(keys))
-        self.stem = Dense(y * sizes.embedding, width, 1.0, next(keys))
+        features = sizes.num_planes + kinds * sizes.num_kind_planes
+        self.embed = jax.random.normal(next(keys), (features, sizes.embedding)) / features**0.5
+        self.stem = jax.random.normal(next(keys), (y, sizes.embedding, width)) / (y * sizes.embedding) ** 0.5
         self.broadcast = Dense(num_globals, width, 0.5, next(keys))
         self.place = 0.02 * jax.random.normal(next(keys), (x, z, width))
         self.blocks = tuple(Block(width, next(keys)) for _ in range(sizes.depth))
@@ -172,32 +177,55 @@ class VoxelNetwork(eqx.Module):
 
     def __call__(
         self,
-        cells: Float[Array, "P X Y Z"],
-        kinds: Int8[Array, "Q X Y Z"],
-        traces: Float[Array, "M R"],
-        heading: Float[Array, "6 D"],
-        scalars: Float[Array, " S"],
+        cells: Float[Array, "*B P X Y Z"],
+        kinds: Int8[Array, "*B Q X Y Z"],
+        traces: Float[Array, "*B M R"],
+        heading: Float[Array, "*B 6 D"],
+        scalars: Float[Array, "*B S"],
     ) -> Heads:
-        """The heads for one moment; `jax.vmap` it over many."""
-        x, y, z = self.sizes.shape
-        is_kind = jax.nn.one_hot(jnp.moveaxis(kinds, 0, -1), self.sizes.num_kinds).reshape(x, y, z, -1)
-        planes = self.embed(jnp.moveaxis(cells, 0, -1)) + self.embed_kinds(is_kind)
-        columns = self.stem(planes.transpose(0, 2, 1, 3).reshape(x, z, -1))
-        copied = sources(kinds[0], traces)
-        everywhere = jnp.concatenate([copied.everywhere.reshape(-1), heading.reshape(-1), scalars])
-        h = columns + self.broadcast(everywhere)[None, None] + self.place
-        ring = ((1, 1), (1, 1), (0, 0))
+        """The heads of each moment. To learn from many, hand them over at once: under `jax.vmap` gradients are slow."""
+        batch = scalars.shape[:-1]
+        moments = (cells, kinds, traces, heading, scalars)
+        heads = self.many(*(leaf.reshape(-1, *leaf.shape[len(batch) :]) for leaf in moments))
+        return jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), heads)
+
+    def many(
+        self,
+        cells: Float[Array, "N P X Y Z"],
+        kinds: Int8[Array, "N Q X Y Z"],
+        traces: Float[Array, "N M R"],
+        heading: Float[Array, "N 6 D"],
+        scalars: Float[Array, "N S"],
+    ) -> Heads:
+        """The heads of N moments."""
+        num, (x, y, z) = len(scalars), self.sizes.shape
+        copied = sources(kinds[:, 0], traces)
+        everywhere = jnp.concatenate([leaf.reshape(num, -1) for leaf in (copied.everywhere, heading, scalars)], -1)
+        h = self.columns(cells, kinds) + self.broadcast(everywhere)[:, None, None] + self.place[None]
+        ring = ((0, 0), (1, 1), (1, 1), (0, 0))
         for number, block in enumerate(self.blocks):
             h = block(h if number == 0 else jnp.pad(h, ring))
         h = normalise(h, self.scale)
+
         goal, parts = (
-            head(h).reshape(x - 2, z - 2, y - 2, -1).transpose(0, 2, 1, 3) for head in (self.goal_head, self.copy_head)
+            head(h).reshape(num, x - 2, z - 2, y - 2, -1).transpose(0, 1, 3, 2, 4)
+            for head in (self.goal_head, self.copy_head)
         )
-        num_everywhere = copied.everywhere.shape[0]
-        goal = goal + parts[..., :num_everywhere] @ copied.everywhere
+        num_everywhere = copied.everywhere.shape[1]
+        goal = goal + jnp.einsum("nuhvs,nsm->nuhvm", parts[..., :num_everywhere], copied.everywhere)
         for number, near in enumerate(copied.near, start=num_everywhere):
             goal = goal + parts[..., number, None] * near
-        actions = jnp.pad(self.action_head(h), ring).reshape(x, z, y, 2).transpose(0, 2, 1, 3)
-        overall = self.global_head(jnp.concatenate([h.mean((0, 1)), h.max((0, 1))]))
-        inside = jnp.pad(goal, ((1, 1), (1, 1), (1, 1), (0, 0)))
-        return Heads(self.prior + inside, actions[..., 0], actions[..., 1], overall[:6], overall[6])
+        inside = jnp.pad(goal, ((0, 0), (1, 1), (1, 1), (1, 1), (0, 0)))
+        actions = jnp.pad(self.action_head(h), ring).reshape(num, x, z, y, 2).transpose(0, 1, 3, 2, 4)
+        overall = self.global_head(summary(h))
+        return Heads(self.prior[None] + inside, actions[..., 0], actions[..., 1], overall[:, :6], overall[:, 6])
+
+    def columns(self, cells: Float[Array, "N P X Y Z"], kinds: Int8[Array, "N Q X Y Z"]) -> Float[Array, "N X Z W"]:
+        """What stands in each column and when it came about: each cell is condensed alike, then its height matters."""
+        num, (x, y, z) = len(cells), self.sizes.shape
+        is_kind = jax.nn.one_hot(kinds, self.sizes.num_kinds)
+        facts = jnp.concatenate(
+            [cells.transpose(0, 2, 4, 3, 1), is_kind.transpose(0, 2, 4, 3, 1, 5).reshape(num, x, z, y, -1)], -1
+        )
+        weight = jnp.einsum("fe,yew->yfw", self.embed, self.stem).reshape(-1, self.sizes.width)
+        return (facts.reshape(num * x * z, -1) @ weight).reshape(num, x, z, -1)

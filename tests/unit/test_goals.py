@@ -192,6 +192,21 @@ def test_outer_ring_keeps_the_prior():
     assert np.abs(believed - np.asarray(prior))[~outside].max() > 1e-4
 
 
+def test_moments_together_are_as_moments_one_by_one():
+    rng = np.random.default_rng()
+    network = VoxelNetwork(SIZES, jnp.full((*SHAPE, KINDS), 1.0 / KINDS), jax.random.key(0))
+    weight = jax.random.normal(jax.random.key(1), network.copy_head.weight.shape)
+    network = eqx.tree_at(lambda n: n.copy_head.weight, network, weight)
+    kinds = jnp.asarray(rng.integers(0, KINDS, (2, 3, 1, *SHAPE)), jnp.int8)
+    numbers = [jnp.asarray(rng.random((2, 3, *s)), jnp.float32) for s in ((1, *SHAPE), (KINDS, 1), (6, 1), (1,))]
+    moments = (numbers[0], kinds, *numbers[1:])
+    together = network(*moments)
+    for row in np.ndindex(2, 3):
+        alone = network(*(leaf[row] for leaf in moments))
+        for one, some in zip(alone, together, strict=True):
+            np.testing.assert_allclose(one, some[row], atol=1e-4)
+
+
 def by_hand(standing, traces):
     """What can be copied, cell by cell in loops."""
     (x, y, z), kinds = standing.shape, traces.shape[0]
@@ -212,19 +227,21 @@ def by_hand(standing, traces):
 
 def test_what_can_be_copied_is_what_stands():
     rng = np.random.default_rng()
-    standing = rng.integers(0, 4, (4, 6, 5)).astype(np.int8)
-    traces = rng.random((4, 2)).astype(np.float32)
+    standing = rng.integers(0, 4, (2, 4, 6, 5)).astype(np.int8)
+    traces = rng.random((2, 4, 2)).astype(np.float32)
     found = sources(jnp.asarray(standing), jnp.asarray(traces))
-    everywhere, near = by_hand(standing, traces)
-    np.testing.assert_allclose(found.everywhere, everywhere, rtol=1e-6)
-    np.testing.assert_array_equal(jnp.stack(found.near), near)
+    for at in range(2):
+        everywhere, near = by_hand(standing[at], traces[at])
+        np.testing.assert_allclose(found.everywhere[at], everywhere, rtol=1e-6)
+        np.testing.assert_array_equal(jnp.stack(found.near)[:, at], near)
 
 
 def test_copies_follow_a_renaming():
     """What is copied bears the name of what stands; only what was learned knows kinds by name."""
     network = VoxelNetwork(SIZES, jnp.full((*SHAPE, KINDS), 1.0 / KINDS), jax.random.key(0))
-    blank = jax.tree.map(lambda leaf: 0.0 * leaf, (network.embed_kinds, network.broadcast, network.goal_head))
-    network = eqx.tree_at(lambda n: (n.embed_kinds, n.broadcast, n.goal_head), network, blank)
+    network = eqx.tree_at(lambda n: n.embed, network, network.embed.at[SIZES.num_planes :].set(0.0))
+    blank = jax.tree.map(lambda leaf: 0.0 * leaf, (network.broadcast, network.goal_head))
+    network = eqx.tree_at(lambda n: (n.broadcast, n.goal_head), network, blank)
     weight = jax.random.normal(jax.random.key(1), network.copy_head.weight.shape)
     network = eqx.tree_at(lambda n: n.copy_head.weight, network, weight)
     rng = np.random.default_rng()
