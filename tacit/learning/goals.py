@@ -54,7 +54,7 @@ class Config:
     """Channels of the network, and below how many blocks it has."""
     depth: int = 4
     embedding: int = 24
-    num_rounds: int = 52
+    num_rounds: int = 46
     num_updates: int = 60
     """Updates a round. A moment is then learned from about once: new ones are cheap, and reuse overfits."""
     num_kept: int = 8
