@@ -1,0 +1,128 @@
+"""What happens in one step of RARO? The policy answers, the critic judges, and both get weights to learn with.
+
+Cai and Provilkov 2025, arXiv 2511.21667, their algorithm: (1) draw a group of answers to every question, lay each
+beside the expert's and let the critic judge, which rewards the policy; (2) mix these contests with old ones; (3) draw a
+group of verdicts on each, which rewards the critic; (4) one update on both. The last belongs to whoever owns the
+parameters: a model that is both players learns from both lessons at once, two models each from their own.
+Axis letters: B samples.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from tacit.language.advantages import advantages, role_weights
+from tacit.language.demonstrations import Demonstration
+from tacit.language.game import UNREADABLE, Contest, Pair, Rules, outcomes, shuffled
+from tacit.language.replay import Pool, mix
+from tacit.language.verdicts import read
+from tacit.language.watch import NONE_YET, Advice, Guards, Metrics, Trials, advise, measure
+
+
+class Samples(NamedTuple):
+    """What a player said: final answers or verdicts, and which of them came to an end.
+
+    `trace` is what the player itself needs to learn from them, whatever that is.
+    """
+
+    texts: list[str]
+    whole: Bool[np.ndarray, " B"]
+    trace: Any
+
+
+Answer = Callable[[Sequence[str], np.random.Generator], Samples]
+"""A policy: draws one final answer to each question."""
+
+Judge = Callable[[Sequence[Pair], np.random.Generator], Samples]
+"""A critic: draws one verdict on each pair, which may be none."""
+
+
+class Lesson(NamedTuple):
+    """Samples of one role and their weights: the player raises Σ_i weight_i log P(sample_i)."""
+
+    samples: Samples
+    weights: Float[np.ndarray, " B"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The game's rules and guards; how many answers and verdicts make a group; what is replayed; each role's share."""
+
+    rules: Rules = dataclasses.field(default_factory=Rules)
+    guards: Guards = dataclasses.field(default_factory=Guards)
+    num_answers: int = 16
+    num_verdicts: int = 16
+    replayed: float = 0.5
+    policy_share: float = 1 / 9
+    critic_share: float = 8 / 9
+
+    def __post_init__(self) -> None:
+        for name in ("num_answers", "num_verdicts"):
+            # A group of one has no mean but itself, and so teaches nothing.
+            if dataclasses.asdict(self)[name] < 2:
+                raise ValueError(
+                    f"{name} is {dataclasses.asdict(self)[name]}, but a group needs two samples to compare."
+                )
+
+
+class Memory(NamedTuple):
+    """What one round leaves to the next: old contests, and how the critic did of late."""
+
+    pool: Pool = Pool()
+    trials: Trials = NONE_YET
+
+
+class Round(NamedTuple):
+    """One round's lessons, what to remember, the figures of its fresh pairs, and what the guards say."""
+
+    policy: Lesson
+    critic: Lesson
+    memory: Memory
+    metrics: Metrics
+    advice: Advice
+
+
+def play_round(
+    demonstrations: Sequence[Demonstration],
+    answer: Answer,
+    judge: Judge,
+    memory: Memory,
+    config: Config,
+    rng: np.random.Generator,
+) -> Round:
+    """One round on a batch of demonstrations; as many contests as these are judged again for the critic to learn."""
+    asked = np.repeat(np.arange(len(demonstrations)), config.num_answers)
+    shown = [demonstrations[index] for index in asked.tolist()]
+    answers = answer([one.question for one in shown], rng)
+    ended = np.flatnonzero(answers.whole)
+    contests = [Contest(shown[index].question, shown[index].answer, answers.texts[index]) for index in ended]
+    pairs, expert_at = shuffled(contests, rng)
+    fresh = Trials(labels_of(judge(pairs, rng)), expert_at)
+    earned = outcomes(*fresh, config.rules)
+    trials = memory.trials.then(fresh, config.guards.window)
+    advice = advise(trials, config.guards)
+    rewards, kept = np.zeros(len(asked)), np.zeros(len(asked), bool)
+    rewards[ended], kept[ended] = earned.policy, earned.readable
+    share = config.policy_share if advice.policy_moves else 0.0
+
+    mixed = mix(memory.pool, contests, min(len(demonstrations), len(contests)), config.replayed, rng)
+    again, places = shuffled(mixed, rng)
+    judged = np.repeat(np.arange(len(again)), config.num_verdicts)
+    verdicts = judge([again[index] for index in judged], rng)
+    gained = outcomes(labels_of(verdicts), places[judged], config.rules)
+    return Round(
+        policy=Lesson(answers, role_weights(advantages(rewards, asked, kept), share)),
+        critic=Lesson(verdicts, role_weights(advantages(gained.critic, judged, gained.readable), config.critic_share)),
+        memory=Memory(memory.pool.add(contests), trials),
+        metrics=measure(fresh, config.rules),
+        advice=advice,
+    )
+
+
+def labels_of(verdicts: Samples) -> Int[np.ndarray, " B"]:
+    """The labels of verdicts; one that was cut off has none, whatever it says."""
+    said = [read(text) if whole else UNREADABLE for text, whole in zip(verdicts.texts, verdicts.whole, strict=True)]
+    return np.array(said, dtype=np.int64)
