@@ -66,12 +66,16 @@ class Greedy(Assistant):
     def logits(self, memory: Knowledge, observation: Observation, key: Key[Array, ""]) -> tuple[EditLogits, Knowledge]:
         """Read the history anew, then act on the belief."""
         del key
+        memory = self.read(memory, observation)
+        return hand(observation, memory.belief.probabilities, self.skill.threshold, ASSISTANT), memory
+
+    def read(self, memory: Knowledge, observation: Observation) -> Knowledge:
+        """What is known after this observation."""
         seen = history.watch(memory.history, memory.last, observation)
         seen = jax.tree.map(lambda new, old: jnp.where(observation.time > 0, new, old), seen, memory.history)
         heads = self.skill.network(*history.view(seen, observation))
         belief = VoxelBelief(heads.goal, memory.belief.evidence).update(self.not_that(memory.last, observation))
-        action = hand(observation, belief.probabilities, self.skill.threshold, ASSISTANT)
-        return action, Knowledge(belief, seen, observation, heads)
+        return Knowledge(belief, seen, observation, heads)
 
     def not_that(self, before: Observation, after: Observation) -> Float[Array, "X Y Z M"]:
         """What it tells that the human breaks a block of the assistant's: it was probably wrong."""

@@ -96,6 +96,12 @@ class Particles(Assistant):
         memory = self.learn(memory, observation, key)
         return hand(observation, memory.probabilities, self.threshold, ASSISTANT), memory
 
+    def tell(self, memory: Knowledge, log_likelihood: Float[Array, "X Y Z M"]) -> Knowledge:
+        """The memory after evidence about single cells, which counts beside what was seen, within the same bounds."""
+        total = memory.evidence + log_likelihood.reshape(memory.evidence.shape)
+        total = jnp.maximum(total - total.max(axis=1, keepdims=True), -self.bound)
+        return memory._replace(evidence=total)
+
     def thoughts(self, memory: Knowledge) -> Thoughts:
         """What each cell probably should be."""
         return Thoughts(memory.probabilities)

@@ -22,9 +22,9 @@ from tacit.core import HUMAN
 from tacit.games import building_paper, building_small
 from tacit.games.building import actions as factored
 from tacit.games.building.actions import EditLogits
-from tacit.games.building.blocks import AIR
+from tacit.games.building.blocks import FIRST_PLACEABLE
 from tacit.games.building.game import BuildingGame, State
-from tacit.games.building.hand import gains
+from tacit.games.building.hand import earned, gains
 from tacit.planning.tree_policies import Puct
 from tacit.planning.tree_search import Config, Leaf, SearchModel, prune, search
 
@@ -61,11 +61,9 @@ class StandIn(SearchModel):
         logits = EditLogits(jnp.zeros(()), place, chances, remove, jnp.zeros((6,)))
         human, assistant = (factored.first_choices(logits, legal) for legal in game.legal(state))
         choices, prior = prune(assistant, NUM_CANDIDATES)
-        places = (choices >= 1) & (choices <= game.num_cells)
-        cell = jnp.where(places, choices - 1, 0)
-        kind = jnp.argmax(belief[cell, 2:], -1).astype(jnp.int32) + 2
-        others = jnp.where(choices == 0, 0, choices + (game.num_kinds - 1) * game.num_cells)
-        actions = jnp.where(places, 1 + kind * game.num_cells + cell, others)
+        cell = jnp.clip(choices - 1, 0, game.num_cells - 1)
+        kind = jnp.argmax(belief[cell, FIRST_PLACEABLE:], -1).astype(jnp.int32) + FIRST_PLACEABLE
+        actions = factored.chosen(choices, kind, game.num_kinds, game.num_cells)
         value = jnp.maximum(gain.place, 0.0).mean()
         discount = jnp.where(state.time < game.horizon, game.discount, 0.0)
         return Leaf(Moment(state, belief, factored.weights(human)), actions, prior, value, discount)
@@ -74,11 +72,9 @@ class StandIn(SearchModel):
         """Draw what and where, then of which kind by the belief about the cell."""
         uniforms = jax.random.uniform(key, (2,))
         choice = factored.draw(embedding.weights, uniforms[0])
-        places = (choice >= 1) & (choice <= self.game.num_cells)
-        cell = jnp.where(places, choice - 1, 0)
-        kind = factored.draw(embedding.belief[cell, 2:].astype(jnp.float32), uniforms[1]) + 2
-        others = jnp.where(choice == 0, 0, choice + (self.game.num_kinds - 1) * self.game.num_cells)
-        return jnp.where(places, 1 + kind * self.game.num_cells + cell, others).astype(jnp.int32)
+        cell = jnp.clip(choice - 1, 0, self.game.num_cells - 1)
+        kind = factored.draw(embedding.belief[cell, FIRST_PLACEABLE:].astype(jnp.float32), uniforms[1])
+        return factored.chosen(choice, kind + FIRST_PLACEABLE, self.game.num_kinds, self.game.num_cells)
 
     def expand(self, embedding: Moment, action: Int[Array, ""], human: Int[Array, ""]) -> Leaf:
         """One turn; and what the human did is what they want, nine times in ten."""
@@ -92,15 +88,7 @@ class StandIn(SearchModel):
     def reward(self, belief: Moment, before: Moment, after: Moment) -> Float[Array, "2"]:
         """E[s(after) - s(before)] of each player's edit."""
         del before
-        edits = after.state.edits
-        chances = belief.belief[jnp.maximum(edits.cell, 0)].astype(jnp.float32)
-
-        def served(kind: Array) -> Array:
-            right = jnp.take_along_axis(chances, kind.astype(jnp.int32)[:, None], 1)[:, 0]
-            wrong = jnp.where(kind == AIR, 0.0, 1.0 - right - chances[:, AIR])
-            return right - wrong
-
-        return jnp.where(edits.cell >= 0, served(edits.after) - served(edits.before), 0.0)
+        return earned(after.state.edits, belief.belief.astype(jnp.float32))
 
 
 class Tables(SearchModel):

@@ -1,4 +1,4 @@
-"""What does the history say about the goal and about what the human does next? One network, two heads.
+"""What does the history say about the goal and about what the human does next? One network, two heads; and two more.
 
 A feed-forward network on a compact summary of the history (planes: a fact a cell, and a few numbers without a place).
 Each column of the world is one place with its heights as channels, so that 3 x 3 convolutions over (x, z) see whole
@@ -137,6 +137,24 @@ def normalise(x: Float[Array, "*S W"], scale: Float[Array, " W"]) -> Float[Array
     return x * size * scale.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
+RING = ((0, 0), (1, 1), (1, 1), (0, 0))
+"""Fills the places of the outer ring, about which nothing is said."""
+
+
+class Reading(NamedTuple):
+    """What the network makes of N moments."""
+
+    places: Float[Array, "N U V W"]
+    """Of every column but the outer ring's."""
+    copied: Sources
+
+
+def per_cell(said: Float[Array, "N U V E"], num_heights: int) -> Float[Array, "N X Y Z D"]:
+    """What a head says of each column, D numbers a cell; 0 in the outer ring."""
+    num, x, z, _ = (padded := jnp.pad(said, RING)).shape
+    return padded.reshape(num, x, z, num_heights, -1).transpose(0, 1, 3, 2, 4)
+
+
 class VoxelNetwork(eqx.Module):
     """Planes in, heads out. The goal's logits start at a prior's; in the outer ring, top and bottom they stay there."""
 
@@ -186,27 +204,31 @@ class VoxelNetwork(eqx.Module):
         """The heads of each moment. To learn from many, hand them over at once: under `jax.vmap` gradients are slow."""
         batch = scalars.shape[:-1]
         moments = (cells, kinds, traces, heading, scalars)
-        heads = self.many(*(leaf.reshape(-1, *leaf.shape[len(batch) :]) for leaf in moments))
+        heads = self.speak(self.read(*(leaf.reshape(-1, *leaf.shape[len(batch) :]) for leaf in moments)))
         return jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), heads)
 
-    def many(
+    def read(
         self,
         cells: Float[Array, "N P X Y Z"],
         kinds: Int8[Array, "N Q X Y Z"],
         traces: Float[Array, "N M R"],
         heading: Float[Array, "N 6 D"],
         scalars: Float[Array, "N S"],
-    ) -> Heads:
-        """The heads of N moments."""
-        num, (x, y, z) = len(scalars), self.sizes.shape
+    ) -> Reading:
+        """What is made of N moments, before anything is said."""
         copied = sources(kinds[:, 0], traces)
-        everywhere = jnp.concatenate([leaf.reshape(num, -1) for leaf in (copied.everywhere, heading, scalars)], -1)
+        everywhere = jnp.concatenate(
+            [leaf.reshape(len(scalars), -1) for leaf in (copied.everywhere, heading, scalars)], -1
+        )
         h = self.columns(cells, kinds) + self.broadcast(everywhere)[:, None, None] + self.place[None]
-        ring = ((0, 0), (1, 1), (1, 1), (0, 0))
         for number, block in enumerate(self.blocks):
-            h = block(h if number == 0 else jnp.pad(h, ring))
-        h = normalise(h, self.scale)
+            h = block(h if number == 0 else jnp.pad(h, RING))
+        return Reading(normalise(h, self.scale), copied)
 
+    def speak(self, reading: Reading) -> Heads:
+        """The heads of N readings."""
+        h, copied = reading
+        num, (x, y, z) = len(h), self.sizes.shape
         goal, parts = (
             head(h).reshape(num, x - 2, z - 2, y - 2, -1).transpose(0, 1, 3, 2, 4)
             for head in (self.goal_head, self.copy_head)
@@ -216,7 +238,7 @@ class VoxelNetwork(eqx.Module):
         for number, near in enumerate(copied.near, start=num_everywhere):
             goal = goal + parts[..., number, None] * near
         inside = jnp.pad(goal, ((0, 0), (1, 1), (1, 1), (1, 1), (0, 0)))
-        actions = jnp.pad(self.action_head(h), ring).reshape(num, x, z, y, 2).transpose(0, 1, 3, 2, 4)
+        actions = per_cell(self.action_head(h), y)
         overall = self.global_head(summary(h))
         return Heads(self.prior[None] + inside, actions[..., 0], actions[..., 1], overall[:, :6], overall[:, 6])
 
@@ -229,3 +251,50 @@ class VoxelNetwork(eqx.Module):
         )
         weight = jnp.einsum("fe,yew->yfw", self.embed, self.stem).reshape(-1, self.sizes.width)
         return (facts.reshape(num * x * z, -1) @ weight).reshape(num, x, z, -1)
+
+
+class Counsel(NamedTuple):
+    """Logits of what to do oneself, beside what is said of the goal and of the human, and what is to be hoped for."""
+
+    heads: Heads
+    place: Float[Array, "X Y Z"]
+    remove: Float[Array, "X Y Z"]
+    move: Float[Array, "6"]
+    rest: Float[Array, ""]
+    value: Float[Array, ""]
+    """The discounted sum of rewards to come."""
+
+
+class CounselNetwork(eqx.Module):
+    """A `VoxelNetwork` with a policy head and a value head beside its own; untrained, both say 0."""
+
+    voxels: VoxelNetwork
+    policy_head: Dense
+    rest_head: Dense
+    value_head: Dense
+
+    def __init__(self, voxels: VoxelNetwork, key: Key[Array, ""]):
+        width, heights = voxels.sizes.width, voxels.sizes.shape[1]
+        policy_key, rest_key, value_key = jax.random.split(key, 3)
+        self.voxels = voxels
+        self.policy_head = Dense(width, 2 * heights, 0.0, policy_key)
+        self.rest_head = Dense(2 * width, 7, 0.0, rest_key)
+        self.value_head = Dense(2 * width, 1, 0.0, value_key)
+
+    def __call__(
+        self,
+        cells: Float[Array, "*B P X Y Z"],
+        kinds: Int8[Array, "*B Q X Y Z"],
+        traces: Float[Array, "*B M R"],
+        heading: Float[Array, "*B 6 D"],
+        scalars: Float[Array, "*B S"],
+    ) -> Counsel:
+        """What is said of each moment; as with `VoxelNetwork`, hand many over at once."""
+        batch = scalars.shape[:-1]
+        moments = (cells, kinds, traces, heading, scalars)
+        reading = self.voxels.read(*(leaf.reshape(-1, *leaf.shape[len(batch) :]) for leaf in moments))
+        edits = per_cell(self.policy_head(reading.places), self.voxels.sizes.shape[1])
+        overall = summary(reading.places)
+        rest, value = self.rest_head(overall), self.value_head(overall)[:, 0]
+        said = Counsel(self.voxels.speak(reading), edits[..., 0], edits[..., 1], rest[:, :6], rest[:, 6], value)
+        return jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), said)

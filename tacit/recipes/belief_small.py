@@ -26,7 +26,8 @@ from tacit.games.building.game import BuildingGame, House, State
 from tacit.games.building.hand import hand
 from tacit.games.building.history import History
 from tacit.humans import builder
-from tacit.learning.goals import Config, GoalTrainer, Source
+from tacit.learning.goals import Config, Goals
+from tacit.learning.lessons import LessonTrainer, Source
 from tacit.learning.moments import Moment, packed
 from tacit.learning.networks import VoxelNetwork
 
@@ -176,16 +177,17 @@ class Tuning(eqx.Module):
         return Skill(network, jnp.float32(best)), {"threshold": best, **told}
 
 
-def make(data: Path | None) -> GoalTrainer:
+def make(data: Path | None) -> LessonTrainer:
     """The training."""
     del data
     return trainer(Config())
 
 
-def trainer(config: Config) -> GoalTrainer:
+def trainer(config: Config) -> LessonTrainer:
     """The training with any config."""
     game = building_small.make("train")
     human = builder.make(game)
     prior = marginal_prior(game, jax.random.key(0))
     network = sizes(game, config.width, config.depth, config.embedding)
-    return GoalTrainer(config, HelpedBuilding(game=game, human=human), network, prior, Tuning(game, human))
+    goals = Goals(config, network, prior)
+    return LessonTrainer(config, HelpedBuilding(game=game, human=human), goals, Tuning(game, human))

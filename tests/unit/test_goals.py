@@ -12,7 +12,8 @@ from jaxtyping import Array, Float, Key
 
 from tacit.games.building import actions
 from tacit.games.building.actions import EditLegal, EditLogits
-from tacit.learning.goals import Config, GoalTrainer, Source, action_nll, losses
+from tacit.learning.goals import Config, Goals, action_nll, losses
+from tacit.learning.lessons import LessonTrainer, Source
 from tacit.learning.moments import Moment, unpacked
 from tacit.learning.networks import Heads, Sizes, VoxelNetwork, sources
 
@@ -74,7 +75,7 @@ class OneKind(Source):
 
 def trainer(config=CONFIG, source=None):
     prior = jnp.full((*SHAPE, KINDS), 1.0 / KINDS)
-    return GoalTrainer(config, source or OneKind(), SIZES, prior, lambda network: (network, {}))
+    return LessonTrainer(config, source or OneKind(), Goals(config, SIZES, prior), lambda network: (network, {}))
 
 
 @pytest.fixture(scope="module")

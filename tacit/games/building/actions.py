@@ -130,10 +130,15 @@ def sample(logits: EditLogits, legal: EditLegal, key: Key[Array, ""]) -> Int[Arr
     places = (choice >= 1) & (choice <= num_cells)
     cell = jnp.where(places, choice - 1, 0)
     kind = draw(weights(logits.kind[cell, FIRST_PLACEABLE:]), uniforms[1]) + FIRST_PLACEABLE
+    return chosen(choice, kind, num_kinds, num_cells)
+
+
+def chosen(choice: Int[Array, "*B"], kind: Int[Array, "*B"], num_kinds: int, num_cells: int) -> Int[Array, "*B"]:
+    """The action that is this first choice, of this kind if it fills a cell."""
+    places = (choice >= 1) & (choice <= num_cells)
     # Beyond the cells to place in, the flat layout has the same order, M - 1 rows of cells later.
-    return jnp.where(
-        places, 1 + kind * num_cells + cell, jnp.where(choice == 0, 0, choice + (num_kinds - 1) * num_cells)
-    ).astype(jnp.int32)
+    others = jnp.where(choice == 0, 0, choice + (num_kinds - 1) * num_cells)
+    return jnp.where(places, kind * num_cells + choice, others).astype(jnp.int32)
 
 
 def log_prob(logits: EditLogits, legal: EditLegal, action: Int[Array, ""]) -> Float[Array, ""]:

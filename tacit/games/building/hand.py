@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int8
 
 from tacit.games.building.actions import DIRECTIONS, EditLogits
 from tacit.games.building.blocks import AIR, BEDROCK, FIRST_PLACEABLE
-from tacit.games.building.game import Observation
+from tacit.games.building.game import Edits, Observation
 from tacit.games.building.walking import (
     DIG,
     UNREACHABLE,
@@ -158,13 +158,30 @@ def values(
     return Values(place, remove, moves)
 
 
+def worth(
+    observation: Observation, probabilities: Float[Array, "X Y Z M"], threshold: float | Float[Array, ""], player: int
+) -> Values:
+    """The values for someone who closes ways in and out last."""
+    emptied = (observation.touched != 0) & (observation.blocks == AIR)
+    return values(observation, probabilities, threshold, player, jnp.where(emptied, DEFER, 1.0), WORTH_DIGGING)
+
+
+def earned(edits: Edits, probabilities: Float[Array, "N M"]) -> Float[Array, "2"]:
+    """E[s(after) - s(before)] of each player's edit."""
+    chances = probabilities[jnp.maximum(edits.cell, 0)]
+
+    def served(kind: Int8[Array, "2"]) -> Float[Array, "2"]:
+        right = jnp.take_along_axis(chances, kind.astype(jnp.int32)[:, None], 1)[:, 0]
+        return right - jnp.where(kind == AIR, 0.0, 1.0 - right - chances[:, AIR])
+
+    return jnp.where(edits.cell >= 0, served(edits.after) - served(edits.before), 0.0)
+
+
 def hand(
     observation: Observation, probabilities: Float[Array, "X Y Z M"], threshold: float | Float[Array, ""], player: int
 ) -> EditLogits:
     """The player's preferences: the best of these values, nearly always."""
-    emptied = (observation.touched != 0) & (observation.blocks == AIR)
-    urgency = jnp.where(emptied, DEFER, 1.0)
-    place, remove, moves = values(observation, probabilities, threshold, player, urgency, WORTH_DIGGING)
+    place, remove, moves = worth(observation, probabilities, threshold, player)
 
     def preference(value: Float[Array, "*S"]) -> Float[Array, "*S"]:
         return jnp.where(value > 0, SHARPNESS * value, -jnp.inf)

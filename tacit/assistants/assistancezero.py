@@ -1,0 +1,183 @@
+"""Looks ahead: a tree search through what it could do and what the person would probably do, learning on the way.
+
+AssistanceZero (Laidlaw et al. 2025, arXiv 2504.07091). Every node of the tree holds a world, the history that led to it
+and what would then be believed: the network reads the imagined history just as it reads the real one. So a node says
+
+    who the person is taken to be     P(h | node), the human head, its kinds by the belief
+    what the assistant might do       P(a | node) ∝ exp(κ · what a leads to is worth, by the belief + policy head)
+    what is to be hoped for           V(node), the value head
+    what a step earns                 E[s(after) - s(before)] by the belief, the person's part by the belief after it
+
+The search itself is `planning.tree_search`. Its model knows no house and is never told that one is finished.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Float16, Int, Key
+
+from tacit.assistants.greedy import Greedy, Knowledge, Thoughts
+from tacit.assistants.greedy import Skill as Reader
+from tacit.core import ASSISTANT, HUMAN, Assistant
+from tacit.games.building import actions as factored
+from tacit.games.building import history
+from tacit.games.building.actions import BREAK, MOVE, PASS, PLACE, EditLogits
+from tacit.games.building.blocks import FIRST_PLACEABLE
+from tacit.games.building.game import BuildingGame, Observation, State
+from tacit.games.building.hand import earned, gains, worth
+from tacit.games.building.history import History
+from tacit.learning.networks import Counsel, CounselNetwork
+from tacit.planning.tree_policies import TreePolicy
+from tacit.planning.tree_search import Config, Leaf, Search, SearchModel, prune, search
+
+SHARPNESS = 6.0
+"""κ: logits of the prior per block that an action is worth."""
+NUM_CANDIDATES = 16
+"""Actions that a node considers."""
+
+
+class Skill(eqx.Module):
+    """What training leaves: the network, and how much an edit has to promise to be as likely as resting."""
+
+    network: CounselNetwork
+    threshold: Float[Array, ""]
+
+
+class Node(NamedTuple):
+    """All that the search keeps of an imagined moment."""
+
+    seen: Observation
+    history: History
+    evidence: Float16[Array, "X Y Z M"]
+    """What the person said of single cells before the search."""
+    belief: Float16[Array, "X Y Z M"]
+    """The probability of each kind at each cell."""
+    human: Float[Array, " F"]
+    """Weights of the person's first choices."""
+
+
+class Foresight(SearchModel):
+    """The building game with a network in place of what nobody knows: the house and the person."""
+
+    game: BuildingGame
+    skill: Skill
+    num_candidates: int = eqx.field(static=True)
+
+    def look(self, seen: Observation, past: History, evidence: Float[Array, "X Y Z M"]) -> Leaf:
+        """The node of a moment, its candidates and its value."""
+        said = self.skill.network(*history.view(past, seen))
+        belief = jax.nn.softmax(said.heads.goal + evidence)
+        human = factored.first_choices(foreseen(said, belief), seen.legal[HUMAN])
+        prior = factored.first_choices(self.prior(said, belief, seen), seen.legal[ASSISTANT])
+        choices, logits = prune(prior, self.num_candidates)
+        cell = jnp.clip(choices - 1, 0, self.game.num_cells - 1)
+        rows = belief.reshape(self.game.num_cells, -1)
+        kind = jnp.argmax(rows[cell, FIRST_PLACEABLE:], -1).astype(jnp.int32) + FIRST_PLACEABLE
+        actions = factored.chosen(choices, kind, self.game.num_kinds, self.game.num_cells)
+        node = Node(seen, past, evidence.astype(jnp.float16), belief.astype(jnp.float16), factored.weights(human))
+        discount = jnp.where(seen.time < self.game.horizon, self.game.discount, 0.0)
+        return Leaf(node, actions, logits, said.value, discount)
+
+    def prior(self, said: Counsel, belief: Float[Array, "X Y Z M"], seen: Observation) -> EditLogits:
+        """What to try first: what is worth something by the belief, or leads to it; training adds to that."""
+        gain = gains(seen.blocks, belief)
+        moves = worth(seen, belief, self.skill.threshold, ASSISTANT).move
+        return EditLogits(
+            SHARPNESS * self.skill.threshold + said.rest,
+            (SHARPNESS * gain.place + said.place).reshape(-1),
+            belief.reshape(self.game.num_cells, -1),
+            (SHARPNESS * gain.remove + said.remove).reshape(-1),
+            SHARPNESS * moves + said.move,
+        )
+
+    def human(self, embedding: Node, key: Key[Array, ""]) -> Int[Array, ""]:
+        """Draw what the person does: what and where, then of which kind by the belief about the cell."""
+        uniforms = jax.random.uniform(key, (2,))
+        choice = factored.draw(embedding.human, uniforms[0])
+        cell = jnp.clip(choice - 1, 0, self.game.num_cells - 1)
+        kinds = embedding.belief.reshape(self.game.num_cells, -1)[cell, FIRST_PLACEABLE:].astype(jnp.float32)
+        kind = factored.draw(kinds, uniforms[1]) + FIRST_PLACEABLE
+        return factored.chosen(choice, kind, self.game.num_kinds, self.game.num_cells)
+
+    def expand(self, embedding: Node, action: Int[Array, ""], human: Int[Array, ""]) -> Leaf:
+        """The game's own turn, and what would be read from it."""
+        before = embedding.seen
+        state = self.game.step(State(*before[:-1]), jnp.stack([human, action]), jax.random.key(0))
+        after = self.game.observe(state)[ASSISTANT]
+        past = history.watch(embedding.history, before, after)
+        return self.look(after, past, embedding.evidence.astype(jnp.float32))
+
+    def reward(self, belief: Node, before: Node, after: Node) -> Float[Array, "2"]:
+        """What each player's edit earns by what is believed."""
+        del before
+        rows = belief.belief.astype(jnp.float32).reshape(self.game.num_cells, -1)
+        return earned(after.seen.edits, rows)
+
+
+def foreseen(said: Counsel, belief: Float[Array, "X Y Z M"]) -> EditLogits:
+    """What the person probably does next."""
+    heads = said.heads
+    kinds = jnp.log(jnp.maximum(belief, 1e-9)).reshape(-1, belief.shape[-1])
+    return EditLogits(heads.rest, heads.place.reshape(-1), kinds, heads.remove.reshape(-1), heads.move)
+
+
+class AssistanceZero(Assistant):
+    """The learned belief with a search ahead."""
+
+    game: BuildingGame
+    skill: Skill
+    policy: TreePolicy
+    config: Config = eqx.field(static=True)
+    num_candidates: int = eqx.field(static=True, default=NUM_CANDIDATES)
+
+    @property
+    def reader(self) -> Greedy:
+        """Who reads the history."""
+        return Greedy(self.game, Reader(self.skill.network.voxels, self.skill.threshold))
+
+    def init(self, key: Key[Array, ""]) -> Knowledge:
+        """Nothing seen yet."""
+        return self.reader.init(key)
+
+    def logits(self, memory: Knowledge, observation: Observation, key: Key[Array, ""]) -> tuple[EditLogits, Knowledge]:
+        """Read the history anew, search from there, and do what the search ends on."""
+        memory = self.reader.read(memory, observation)
+        return only(self.consider(memory, key).action[0], self.game), memory
+
+    def consider(self, memory: Knowledge, key: Key[Array, ""]) -> Search:
+        """What the search finds, with one row: from what is known now."""
+        model = Foresight(self.game, self.skill, self.num_candidates)
+        root = model.look(memory.last, memory.history, memory.belief.evidence)
+        return search(model, jax.tree.map(lambda leaf: leaf[None], root), self.policy, self.config, key)
+
+    def tell(self, memory: Knowledge, log_likelihood: Float[Array, "X Y Z M"]) -> Knowledge:
+        """The memory after evidence about single cells, which stays until the end of the episode."""
+        return self.reader.tell(memory, log_likelihood)
+
+    def foresee(self, memory: Knowledge) -> EditLogits:
+        """What the human probably does next, of which kind by the belief about the cell."""
+        return self.reader.foresee(memory)
+
+    def thoughts(self, memory: Knowledge) -> Thoughts:
+        """What each cell probably should be."""
+        return self.reader.thoughts(memory)
+
+
+def only(action: Int[Array, ""], game: BuildingGame) -> EditLogits:
+    """Preferences that leave nothing but this action."""
+    what, cell, kind, direction = factored.decode(action, game.num_kinds, game.num_cells)
+    here = jnp.arange(game.num_cells, dtype=jnp.int32) == cell
+
+    def allow(wanted: Array) -> Array:
+        return jnp.where(wanted, 0.0, -jnp.inf)
+
+    kinds = allow(jnp.arange(game.num_kinds, dtype=jnp.int32) == kind)
+    return EditLogits(
+        allow(what == PASS),
+        allow(here & (what == PLACE)),
+        jnp.broadcast_to(kinds, (game.num_cells, game.num_kinds)),
+        allow(here & (what == BREAK)),
+        allow((jnp.arange(6, dtype=jnp.int32) == direction) & (what == MOVE)),
+    )
