@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tacit.language.game import FIRST, SECOND, Pair
+from tacit.language.game import FIRST, SECOND, Contest, Pair, in_order
 from tacit.language.rounds import Judge, labels_of
 
 
@@ -42,3 +42,16 @@ def tournaments(
         for (table, *both), label, coin in zip(matches, labels, coins, strict=True):
             left[table].append(both[label if label in (FIRST, SECOND) else coin])
     return [int(entrants[0]) for entrants in left]
+
+
+def win_rate(contests: Sequence[Contest], judge: Judge, rng: np.random.Generator) -> float:
+    """Which part of the answers the critic takes for better than the expert's; each contest is judged in both orders.
+
+    A tie, or a verdict that cannot be read, is half a win, so that a critic which looks at places alone says 1/2.
+    """
+    if not contests:
+        raise ValueError("There is no contest to judge.")
+    places = np.tile([FIRST, SECOND], len(contests))
+    pairs = [in_order(contest, place) for contest in contests for place in (FIRST, SECOND)]
+    labels = labels_of(judge(pairs, rng))
+    return float(np.mean(np.where(labels == 1 - places, 1.0, np.where(labels == places, 0.0, 0.5))))
