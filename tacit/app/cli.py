@@ -66,6 +66,45 @@ class Demo:
 
 
 @dataclass(frozen=True)
+class Play:
+    """Build a house yourself, in the browser, with an assistant that has to find out what you want.
+
+    Every action is recorded; a session goes on where it was after a crash, under the same address. Ctrl-C ends it.
+
+    Example: tacit play --port 8123 --no-browser
+    """
+
+    port: int = 8080
+    """Where the page is served."""
+    no_browser: bool = False
+    """Open no browser; the address is printed anyway."""
+    game: str = "building-small"
+    """Which building game; see tacit list games."""
+    assistant: Annotated[str | None, arg(metavar="STR")] = None
+    """Who helps; see tacit list assistants. NAME=FILE for one that was trained. The best for the game if not given."""
+    host: str = "127.0.0.1"
+    """Other than loopback needs the token that is then printed."""
+    record: File = None
+    """The file of recordings; ~/.tacit/people.sqlite if not given."""
+
+    def run(self) -> int:
+        """Serve it."""
+        from functools import partial
+
+        from tacit.app.cast import BEST, NOBODY
+        from tacit.app.page import server
+        from tacit.app.session_room import players
+
+        if not 0 < self.port < 2**16:
+            raise UsageError(f"--port {self.port} is not between 1 and {2**16 - 1}.")
+        assistant = self.assistant or BEST.get(self.game, NOBODY)
+        record = server.RECORD if self.record is None else self.record
+        settings = server.Settings(self.game, assistant, self.host, self.port, not self.no_browser, record)
+        server.serve(settings, players, partial(print, flush=True))
+        return 0
+
+
+@dataclass(frozen=True)
 class List:
     """List what there is: games, humans, assistants, feedback, studies, recipes.
 
@@ -381,6 +420,7 @@ def recording_line(row: dict[str, Any]) -> str:
 
 Command = (
     Annotated[Demo, subcommand("demo")]
+    | Annotated[Play, subcommand("play")]
     | Annotated[List, subcommand("list")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]

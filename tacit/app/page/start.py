@@ -1,0 +1,46 @@
+"""The first page: which house shall it be?"""
+
+import secrets
+from functools import partial
+
+import jax
+import numpy as np
+from nicegui import ui
+
+from tacit.app.drawing import View, draw
+from tacit.app.pictures import data_url
+from tacit.app.session_players import Players
+from tacit.app.session_room import Plan, Room
+
+NUM_HOUSES = 5
+CUBE = 20
+"""Pixels across a block in the pictures."""
+
+
+async def start(room: Room, players: Players, game: str, assistant: str) -> None:
+    """Offer houses, and a free build."""
+
+    def begin(goal: int | None) -> None:
+        name = room.create(Plan(game, assistant, secrets.randbelow(2**31), goal))
+        ui.navigate.to(f"/house/{name}")
+
+    with ui.element("div").classes("start"):
+        ui.html("<h1>Build a house with someone who has to find out what you want.</h1>", sanitize=False)
+        ui.html(
+            "<p>Choose a house: only you see it. Build, and the assistant watches, guesses and joins in. "
+            "Show it where it is wrong, say so, or turn it off.</p>",
+            sanitize=False,
+        )
+        with ui.element("div").classes("houses"):
+            for goal in [secrets.randbelow(2**31) for _ in range(NUM_HOUSES)]:
+                with _choice(f"house {goal}").on("click", partial(begin, goal)):
+                    house = np.asarray(players.game.sample_theta(jax.random.key(goal)))
+                    ui.element("img").props(f'alt="a house" src="{data_url(draw(View(house), CUBE))}"')
+                    ui.label("this one")
+            with _choice("free").on("click", partial(begin, None)):
+                ui.icon("auto_awesome")
+                ui.label("build freely")
+
+
+def _choice(name: str) -> ui.element:
+    return ui.element("button").classes("choice").props(f'aria-label="{name}"')
