@@ -70,7 +70,7 @@ class Foresight(SearchModel):
         said = self.skill.network(*history.view(past, seen))
         belief = jax.nn.softmax(said.heads.goal + evidence)
         human = factored.first_choices(foreseen(said, belief), seen.legal[HUMAN])
-        prior = factored.first_choices(self.prior(said, belief, seen), seen.legal[ASSISTANT])
+        prior = factored.first_choices(self.promise(belief, seen), seen.legal[ASSISTANT]) + advised(said)
         choices, logits = prune(prior, self.num_candidates)
         cell = jnp.clip(choices - 1, 0, self.game.num_cells - 1)
         rows = belief.reshape(self.game.num_cells, -1)
@@ -80,16 +80,16 @@ class Foresight(SearchModel):
         discount = jnp.where(seen.time < self.game.horizon, self.game.discount, 0.0)
         return Leaf(node, actions, logits, said.value, discount)
 
-    def prior(self, said: Counsel, belief: Float[Array, "X Y Z M"], seen: Observation) -> EditLogits:
-        """What to try first: what is worth something by the belief, or leads to it; training adds to that."""
+    def promise(self, belief: Float[Array, "X Y Z M"], seen: Observation) -> EditLogits:
+        """What to try first before training: what is worth something by the belief, or leads to it."""
         gain = gains(seen.blocks, belief)
         moves = worth(seen, belief, self.skill.threshold, ASSISTANT).move
         return EditLogits(
-            SHARPNESS * self.skill.threshold + said.rest,
-            (SHARPNESS * gain.place + said.place).reshape(-1),
+            SHARPNESS * self.skill.threshold,
+            SHARPNESS * gain.place.reshape(-1),
             belief.reshape(self.game.num_cells, -1),
-            (SHARPNESS * gain.remove + said.remove).reshape(-1),
-            SHARPNESS * moves + said.move,
+            SHARPNESS * gain.remove.reshape(-1),
+            SHARPNESS * moves,
         )
 
     def human(self, embedding: Node, key: Key[Array, ""]) -> Int[Array, ""]:
@@ -114,6 +114,11 @@ class Foresight(SearchModel):
         del before
         rows = belief.belief.astype(jnp.float32).reshape(self.game.num_cells, -1)
         return earned(after.seen.edits, rows)
+
+
+def advised(said: Counsel) -> Float[Array, " F"]:
+    """The policy head's part of the prior, in the order of first choices."""
+    return jnp.concatenate([said.rest[None], said.place.reshape(-1), said.remove.reshape(-1), said.move])
 
 
 def foreseen(said: Counsel, belief: Float[Array, "X Y Z M"]) -> EditLogits:

@@ -44,8 +44,11 @@ class Losses(NamedTuple):
 
 def losses(network: VoxelNetwork, moments: Moment, action_weight: float) -> Losses:
     """How badly the heads fit the moments, over the cells that can differ between goals."""
-    traces, heading, scalars = (leaf.astype(jnp.float32) for leaf in (moments.traces, moments.heading, moments.scalars))
-    heads: Heads = network(unpacked(moments.cells), moments.kinds, traces, heading, scalars)
+    return fit(network(*seen(moments)), moments, action_weight)
+
+
+def fit(heads: Heads, moments: Moment, action_weight: float) -> Losses:
+    """The losses of what the heads said."""
     inside = (slice(None), *[slice(1, -1)] * 3)
     log_goal = jax.nn.log_softmax(heads.goal[inside])
     goal = moments.goal[inside].astype(jnp.int32)
@@ -58,6 +61,12 @@ def losses(network: VoxelNetwork, moments: Moment, action_weight: float) -> Loss
         action,
         nll.mean() + action_weight * action,
     )
+
+
+def seen(moments: Moment) -> tuple[Array, ...]:
+    """What a network is shown of some moments."""
+    numbers = (leaf.astype(jnp.float32) for leaf in (moments.traces, moments.heading, moments.scalars))
+    return unpacked(moments.cells), moments.kinds, *numbers
 
 
 def action_nll(heads: Heads, moments: Moment) -> Float[Array, " B"]:

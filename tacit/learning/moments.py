@@ -4,7 +4,7 @@ A moment is what could be seen, what the goal was, and what the human did. It me
 or turned, and in one whose materials have other names.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,10 @@ UNIT = 64.0
 _AS_IT_IS = (0, 1, 2, 3, 4, 5)
 _SWAPPED = (4, 5, 2, 3, 0, 1)
 """The six directions are +x, -x, +y, -y, +z, -z; y is up."""
+
+
+Told = TypeVar("Told")
+"""A record of arrays, or of such records, whose fields are called as those of a `Moment`."""
 
 
 class Moment(NamedTuple):
@@ -47,14 +51,14 @@ def unpacked(planes: UInt8[Array, "*S"]) -> Float[Array, "*S"]:
     return planes.astype(jnp.float32) / UNIT
 
 
-PLACED = ("cells", "kinds", "goal", "may_place", "may_remove", "place", "remove")
+PLACED = ("cells", "kinds", "goal", "may_place", "may_remove", "place", "remove", "believed")
 """The fields that have a place in the world."""
 DIRECTED = ("heading", "may_move", "move")
 """The fields that have a direction."""
 
 
-def turned(moments: Moment, mirror_x: bool, mirror_z: bool, swap: bool) -> Moment:
-    """The same moments in a world seen from elsewhere; `swap` exchanges x and z and needs a square world."""
+def turned(lessons: Told, mirror_x: bool, mirror_z: bool, swap: bool) -> Told:
+    """The same lessons in a world seen from elsewhere; `swap` exchanges x and z and needs a square world."""
     order = _SWAPPED if swap else _AS_IT_IS
     order = (order[1], order[0], *order[2:]) if mirror_x else order
     order = (*order[:4], order[5], order[4]) if mirror_z else order
@@ -64,18 +68,19 @@ def turned(moments: Moment, mirror_x: bool, mirror_z: bool, swap: bool) -> Momen
         planes = jnp.flip(planes, _X) if mirror_x else planes
         return jnp.flip(planes, _Z) if mirror_z else planes
 
-    fields = moments._asdict()
-    changed = {name: place(fields[name]) for name in PLACED}
-    changed |= {name: fields[name][:, jnp.array(order)] for name in DIRECTED}
-    return moments._replace(**changed)
+    def change(path: tuple[Any, ...], leaf: Array) -> Array:
+        name = path[-1].name
+        return place(leaf) if name in PLACED else leaf[:, jnp.array(order)] if name in DIRECTED else leaf
+
+    return jax.tree_util.tree_map_with_path(change, lessons)
 
 
-def every_way(moments: Moment) -> Moment:
+def every_way(lessons: Told) -> Told:
     """Each eighth of the batch in one of the eight symmetries of a square world that keep up and down."""
-    size = len(moments.rest) // 8
+    size = len(jax.tree.leaves(lessons)[0]) // 8
     parts = []
     for number in range(8):
-        part = jax.tree.map(lambda leaf, at=number * size: leaf[at : at + size], moments)
+        part = jax.tree.map(lambda leaf, at=number * size: leaf[at : at + size], lessons)
         parts.append(turned(part, bool(number & 1), bool(number & 2), bool(number & 4)))
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
 

@@ -112,12 +112,17 @@ class HelpedBuilding(Source):
         self, world: World, believed: Float[Array, "X Y Z M"], key: Key[Array, ""]
     ) -> tuple[World, Int[Array, ""]]:
         """One turn, and what the human did."""
-        think_key, human_key, assistant_key, step_key = jax.random.split(key, 4)
+        assistant_key, human_key = jax.random.split(key)
+        before = self.game.observe(world.state)[ASSISTANT]
+        help_ = hand(before, believed, world.threshold, ASSISTANT)
+        return self.play(world, self.game.sample(help_, before.legal[ASSISTANT], assistant_key), human_key)
+
+    def play(self, world: World, answer: Int[Array, ""], key: Key[Array, ""]) -> tuple[World, Int[Array, ""]]:
+        """One turn in which the assistant does this, and what the human did."""
+        think_key, human_key, step_key = jax.random.split(key, 3)
         before = self.game.observe(world.state)[HUMAN]
         wish, memory = self.human.logits(world.house, world.human, before, think_key)
         action = self.game.sample(wish, before.legal[HUMAN], human_key)
-        help_ = hand(before, believed, world.threshold, ASSISTANT)
-        answer = self.game.sample(help_, before.legal[ASSISTANT], assistant_key)
         state = self.game.step(world.state, jnp.stack([action, answer]), step_key)
         after = self.game.observe(state)[HUMAN]
         seen = history.watch(world.history, before, after)

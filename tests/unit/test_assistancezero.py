@@ -1,0 +1,137 @@
+"""What the search imagines is what would happen, and what it expects to earn is the mean over all houses."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tacit.assistants import greedy
+from tacit.assistants.assistancezero import AssistanceZero, Foresight, Skill, only
+from tacit.core import ASSISTANT, HUMAN
+from tacit.games import building_small
+from tacit.games.building.actions import num_actions
+from tacit.games.building.game import Edits, similarity
+from tacit.games.building.hand import earned
+from tacit.humans import builder
+from tacit.learning.networks import CounselNetwork
+from tacit.planning.tree_policies import Gumbel
+from tacit.planning.tree_search import Config
+from tacit.recipes.assistancezero_small import first_choice
+
+RNG = np.random.default_rng()
+GAME = building_small.make()
+HUMAN_PLAYER = builder.make(GAME)
+READER = greedy.make(GAME, HUMAN_PLAYER)
+SKILL = Skill(CounselNetwork(READER.skill.network, jax.random.key(0)), READER.skill.threshold)
+SEARCHER = AssistanceZero(GAME, SKILL, Gumbel(scale=0.0), Config(8, max_depth=3))
+MODEL = Foresight(GAME, SKILL, 16)
+
+
+@eqx.filter_jit
+def turn(theta, state, person, memory, key):
+    """A turn with the searcher: what was known, what the search found, both actions, and what came of them."""
+    human_key, assistant_key, think_key = jax.random.split(key, 3)
+    sees = GAME.observe(state)[ASSISTANT]
+    wish, person = HUMAN_PLAYER.logits(theta, person, sees, think_key)
+    human = GAME.sample(wish, sees.legal[HUMAN], human_key)
+    help_, memory = SEARCHER.logits(memory, sees, think_key)
+    found = SEARCHER.consider(memory, think_key)
+    action = GAME.sample(help_, sees.legal[ASSISTANT], assistant_key)
+    after = GAME.step(state, jnp.stack([human, action]), key)
+    imagined = MODEL.expand(MODEL.look(sees, memory.history, memory.belief.evidence).embedding, action, human)
+    return after, person, memory, found, jnp.stack([human, action]), imagined
+
+
+@pytest.fixture(scope="module")
+def played():
+    """Some turns of an episode."""
+    key = jax.random.key(int(RNG.integers(1 << 30)))
+    theta, state = GAME.sample_theta(key), GAME.init(key)
+    person, memory = HUMAN_PLAYER.init(key), SEARCHER.init(key)
+    turns = []
+    for number in range(24):
+        state, person, memory, *rest = turn(theta, state, person, memory, jax.random.fold_in(key, number))
+        turns.append((state, memory, *rest))
+    return theta, turns
+
+
+def test_what_is_imagined_is_what_is_then_believed(played):
+    """A node's world and belief are those of the real turn with the same actions, read by the assistant itself."""
+    _, turns = played
+    read = eqx.filter_jit(lambda memory, state: READER.read(memory, GAME.observe(state)[ASSISTANT]))
+    moved = 0
+    for state, memory, _, _, imagined in turns:
+        node = imagined.embedding
+        assert (node.seen.blocks == state.blocks).all()
+        assert (node.seen.feet == state.feet).all()
+        known = read(memory, state)
+        # A correction is evidence that outlasts the network's reading; a node keeps that of its root alone.
+        if (known.belief.evidence == memory.belief.evidence).all():
+            now, then = known.belief.probabilities, memory.belief.probabilities
+            np.testing.assert_allclose(node.belief.astype(jnp.float32), now, atol=2e-3)
+            moved += float(jnp.abs(now - then).max()) > 0.05
+    assert moved > 3, "the belief moves from turn to turn, so that the wrong one would be noticed"
+
+
+def test_it_does_what_the_search_ends_on(played):
+    for _, _, found, actions, _ in played[1]:
+        assert int(found.action[0]) == int(actions[ASSISTANT])
+
+
+def test_it_helps(played):
+    theta, turns = played
+    gained = sum(float(GAME.reward(theta, state, state.last_actions, state)[ASSISTANT]) for state, *_ in turns)
+    assert gained > -6.0, "it does not tear down what the person builds"
+    assert any(int(actions[ASSISTANT]) != 0 for _, _, _, actions, _ in turns)
+
+
+def test_what_an_edit_earns_is_the_mean_over_houses():
+    cells, kinds = 12, GAME.num_kinds
+    for _ in range(20):
+        belief = RNG.dirichlet(np.full(kinds, 0.4), cells)
+        edits = Edits(
+            jnp.asarray(RNG.integers(-1, cells, 2), jnp.int32),
+            *(jnp.asarray(RNG.integers(0, kinds, 2), jnp.int8) for _ in range(2)),
+        )
+        found = earned(edits, jnp.asarray(belief, jnp.float32))
+        for player in (HUMAN, ASSISTANT):
+            cell = int(edits.cell[player])
+            goals = jnp.arange(kinds, dtype=jnp.int8)
+            before, after = (jnp.full(kinds, kind[player], jnp.int8) for kind in (edits.before, edits.after))
+            gains = np.asarray(similarity(after, goals) - similarity(before, goals))
+            exact = 0.0 if cell < 0 else float((belief[cell] * gains).sum())
+            assert float(found[player]) == pytest.approx(exact, abs=1e-5)
+
+
+def test_the_last_turn_is_followed_by_nothing(played):
+    state, memory = played[1][-1][:2]
+    late = GAME.observe(state)[ASSISTANT]._replace(time=jnp.int32(GAME.horizon - 1))
+    nothing = jnp.zeros((*GAME.shape, GAME.num_kinds))
+
+    @jax.jit
+    def discounts(seen):
+        node = MODEL.look(seen, memory.history, nothing)
+        return node.discount, MODEL.expand(node.embedding, jnp.int32(0), jnp.int32(0)).discount
+
+    before, after = discounts(late)
+    assert float(before) == pytest.approx(GAME.discount)
+    assert float(after) == 0.0
+
+
+def test_an_action_alone_is_what_is_drawn():
+    count = num_actions(GAME.num_kinds, GAME.num_cells)
+    placeable = RNG.integers(1 + 2 * GAME.num_cells, count, 30)
+    actions = jnp.asarray([0, count - 1, count - 7, *placeable], jnp.int32)
+    legal = jax.tree.map(jnp.ones_like, GAME.legal(GAME.init(jax.random.key(0)))[ASSISTANT])
+    draw = jax.jit(jax.vmap(lambda action, key: GAME.sample(only(action, GAME), legal, key)))
+    assert (draw(actions, jax.random.split(jax.random.key(1), len(actions))) == actions).all()
+    choices = np.asarray(first_choice(actions, GAME))
+    num = GAME.num_cells
+    for action, choice in zip(np.asarray(actions).tolist(), choices.tolist(), strict=True):
+        if action == 0:
+            assert choice == 0
+        elif action < 1 + GAME.num_kinds * num:
+            assert choice == 1 + (action - 1) % num
+        else:
+            assert choice == 1 + num + action - 1 - GAME.num_kinds * num
