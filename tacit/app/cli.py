@@ -94,13 +94,64 @@ class Play:
         from tacit.app.cast import BEST, NOBODY
         from tacit.app.page import server
         from tacit.app.session_room import players
+        from tacit.app.session_store import RECORD
 
         if not 0 < self.port < 2**16:
             raise UsageError(f"--port {self.port} is not between 1 and {2**16 - 1}.")
         assistant = self.assistant or BEST.get(self.game, NOBODY)
-        record = server.RECORD if self.record is None else self.record
+        record = RECORD if self.record is None else self.record
         settings = server.Settings(self.game, assistant, self.host, self.port, not self.no_browser, record)
         server.serve(settings, players, partial(print, flush=True))
+        return 0
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """What people did at the page of tacit play: list the sessions, export all events, replay one.
+
+    Example: tacit recordings export --out people.csv
+    """
+
+    action: Positional[Literal["list", "export", "replay"]]
+    """What to do with them."""
+    session: Positional[str | None] = None
+    """Which one to replay; see tacit recordings list."""
+    out: File = None
+    """Where to: FILE.csv for an export, FILE.html (one file with a slider), FILE.gif or FILE.png for a replay."""
+    record: File = None
+    """The file of recordings; ~/.tacit/people.sqlite if not given."""
+    json: Json = False
+
+    def run(self) -> int:
+        """Do it."""
+        from tacit.app import session_recordings
+        from tacit.app.replay import KINDS as FILMS
+        from tacit.app.session_store import RECORD, open_store
+        from tacit.storage import write_atomically
+
+        path = RECORD if self.record is None else self.record
+        if not path.exists():
+            raise UsageError(f"There are no recordings at {path} yet: tacit play makes some, or give --record FILE.")
+        store = open_store(path)
+        if self.action == "list":
+            rows = session_recordings.rows(store)
+            if self.json:
+                return print_json(rows)
+            for row in rows:
+                print("  ".join(str(value) for value in row.values()))
+            return 0
+        endings = (".csv",) if self.action == "export" else FILMS
+        if self.out is None or self.out.suffix.lower() not in endings:
+            raise UsageError(
+                f"tacit recordings {self.action} needs --out with a file that ends in {', '.join(endings)}."
+            )
+        if self.action == "export":
+            write_atomically(self.out, session_recordings.table(store).encode())
+        elif self.session is None:
+            raise UsageError("tacit recordings replay needs the name of a session; see tacit recordings list.")
+        else:
+            write_atomically(self.out, session_recordings.replayed(store, self.session, self.out.suffix.lower()))
+        print(f"{self.out}: {self.out.stat().st_size / 1e6:.1f} MB")
         return 0
 
 
@@ -421,6 +472,7 @@ def recording_line(row: dict[str, Any]) -> str:
 Command = (
     Annotated[Demo, subcommand("demo")]
     | Annotated[Play, subcommand("play")]
+    | Annotated[Recordings, subcommand("recordings")]
     | Annotated[List, subcommand("list")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]

@@ -237,12 +237,16 @@ def resume(players: Players, goal: House | None, key: Key[Array, ""], events: It
     """The session that these events led to."""
     session = begin(players, goal, key)
     for event in events:
-        if event.kind == "message":
-            session = accept(players, session, messages.load(event.body))
-        else:
-            human, assistant = json.loads(event.body)["actions"]
-            session = acted(players, session, choose(players, session)._replace(action=human), assistant)
+        session = happened(players, session, event)
     return session
+
+
+def happened(players: Players, session: Session, event: Event) -> Session:
+    """The session after a recorded event."""
+    if event.kind == "message":
+        return accept(players, session, messages.load(event.body))
+    human, assistant = json.loads(event.body)["actions"]
+    return acted(players, session, choose(players, session)._replace(action=human), assistant)
 
 
 def turn_body(choice: Choice, assistant: int) -> str:

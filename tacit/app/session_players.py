@@ -111,6 +111,12 @@ class Resolved(Assistant):
 
 
 @eqx.filter_jit
+def sample_house(game: BuildingGame, key: Key[Array, ""]) -> House:
+    """`Game.sample_theta`."""
+    return game.sample_theta(key)
+
+
+@eqx.filter_jit
 def begin(players: Players, theta: House, key: Key[Array, ""]) -> Moment:
     """`play.begin`."""
     return play.begin(players.game, Seated(players.game), players.assistant, theta, key)

@@ -25,9 +25,9 @@ from tacit.app import session_store as recordings
 from tacit.app.cast import building_cast
 from tacit.app.session import Session
 from tacit.app.session_messages import Message, MessageError
-from tacit.app.session_players import Players
+from tacit.app.session_players import Players, sample_house
 from tacit.core import HUMAN
-from tacit.games.building.game import BuildingGame, building_game
+from tacit.games.building.game import BuildingGame, House, building_game
 from tacit.storage import StorageError
 
 UNHURRIED = 100_000
@@ -102,7 +102,7 @@ class Room:
                     del self.opening[name]
                     raise KeyError(name)
                 self._make_room()
-                self.seats[name] = await self._in_thread(self._resumed, name, Plan(**begun.about))
+                self.seats[name] = await self.in_thread(self._resumed, name, Plan(**begun.about))
         return self.seats[name]
 
     def _make_room(self) -> None:
@@ -190,7 +190,7 @@ class Room:
 
     async def _think(self, seat: Seat) -> None:
         if seat.session.thinking is None:
-            self._show(seat, await self._in_thread(sessions.thought, seat.players, seat.session))
+            self._show(seat, await self.in_thread(sessions.thought, seat.players, seat.session))
 
     async def _woken(self, seat: Seat, wait: float | None) -> None:
         """Wait for a message, or for this long."""
@@ -200,7 +200,8 @@ class Room:
             return
         seat.woken.clear()
 
-    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+    async def in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """What `work` returns, while others go on."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, work, *arguments)
 
     def _show(self, seat: Seat, session: Session) -> None:
@@ -228,9 +229,9 @@ def players(game: str, assistant: str) -> Players:
     return Players(long, made.assistant)
 
 
-def goal(game: BuildingGame, plan: Plan) -> Any:
+def goal(game: BuildingGame, plan: Plan) -> House | None:
     """The house of the plan; None for someone who builds freely."""
-    return None if plan.goal is None else game.sample_theta(jax.random.key(plan.goal))
+    return None if plan.goal is None else sample_house(game, jax.random.key(plan.goal))
 
 
 def warm_up(seated: Players) -> None:

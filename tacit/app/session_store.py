@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 
 from tacit.storage import StorageError
 
+HOME = Path.home() / ".tacit"
+RECORD = HOME / "people.sqlite"
+"""Where recordings are, if nobody says otherwise."""
 FORMAT = 1
 """Of the tables; a newer one is refused."""
 

@@ -121,9 +121,12 @@ class Page:
             ui.label("W A S D, R and F move you. 1 to 9 choose a block. O turns the assistant off.")
 
     def begin(self) -> None:
-        """Show the session from now on, until the browser goes."""
+        """Show the session from now on, while the browser is there; without anybody its clock stops."""
+        client = ui.context.client
         self.room.watch(self.seat, self.show)
-        ui.context.client.on_delete(partial(self.room.leave, self.seat, self.show))
+        client.on_connect(partial(self.room.watch, self.seat, self.show))
+        client.on_disconnect(partial(self.room.leave, self.seat, self.show))
+        client.on_delete(partial(self.room.leave, self.seat, self.show))
         self.choose_kind(self.kind)
         self.choose_tool(self.tool)
         self.point(None)

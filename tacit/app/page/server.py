@@ -21,11 +21,11 @@ from tacit.app.page.house import house
 from tacit.app.page.start import start
 from tacit.app.session_players import Players
 from tacit.app.session_room import Room, warm_up
-from tacit.app.session_store import open_store
+from tacit.app.session_store import HOME, RECORD, open_store
 
-HOME = Path.home() / ".tacit"
-RECORD = HOME / "people.sqlite"
 COOKIE = "tacit"
+RECONNECT = 60.0
+"""Seconds for which a browser that fell silent keeps its page; a slow one may be busy for long."""
 STYLE = Path(__file__).with_name("style.css")
 
 Scope = MutableMapping[str, Any]
@@ -55,7 +55,7 @@ def serve(settings: Settings, seated: Callable[[str, str], Players], say: Callab
     players = seated(settings.game, settings.assistant)
     room = Room(open_store(settings.record), seated)
 
-    @ui.page("/", title="tacit", favicon=_icon())
+    @ui.page("/", title="tacit", favicon=_icon(), response_timeout=60)
     async def first() -> None:
         await start(room, players, settings.game, settings.assistant)
 
@@ -64,7 +64,7 @@ def serve(settings: Settings, seated: Callable[[str, str], Players], say: Callab
         await house(room, name)
 
     async def prepare() -> None:
-        await asyncio.get_running_loop().run_in_executor(room.pool, warm_up, players)
+        await room.in_thread(warm_up, players)
 
     ui.add_css(STYLE, shared=True)
     app.add_middleware(guarded, host=settings.host, token=token)
@@ -77,6 +77,7 @@ def serve(settings: Settings, seated: Callable[[str, str], Players], say: Callab
         port=settings.port,
         show=settings.browser and token is None,
         reload=False,
+        reconnect_timeout=RECONNECT,
         show_welcome_message=False,
         title="tacit",
     )

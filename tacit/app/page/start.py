@@ -9,12 +9,18 @@ from nicegui import ui
 
 from tacit.app.drawing import View, draw
 from tacit.app.pictures import data_url
-from tacit.app.session_players import Players
+from tacit.app.session_players import Players, sample_house
 from tacit.app.session_room import Plan, Room
 
 NUM_HOUSES = 5
 CUBE = 20
 """Pixels across a block in the pictures."""
+
+
+def picture(players: Players, goal: int) -> str:
+    """The house with this seed, as the address of a picture."""
+    house = np.asarray(sample_house(players.game, jax.random.key(goal)))
+    return data_url(draw(View(house), CUBE))
 
 
 async def start(room: Room, players: Players, game: str, assistant: str) -> None:
@@ -24,6 +30,8 @@ async def start(room: Room, players: Players, game: str, assistant: str) -> None
         name = room.create(Plan(game, assistant, secrets.randbelow(2**31), goal))
         ui.navigate.to(f"/house/{name}")
 
+    goals = [secrets.randbelow(2**31) for _ in range(NUM_HOUSES)]
+    pictures = [await room.in_thread(picture, players, goal) for goal in goals]
     with ui.element("div").classes("start"):
         ui.html("<h1>Build a house with someone who has to find out what you want.</h1>", sanitize=False)
         ui.html(
@@ -32,10 +40,9 @@ async def start(room: Room, players: Players, game: str, assistant: str) -> None
             sanitize=False,
         )
         with ui.element("div").classes("houses"):
-            for goal in [secrets.randbelow(2**31) for _ in range(NUM_HOUSES)]:
+            for goal, shown in zip(goals, pictures, strict=True):
                 with _choice(f"house {goal}").on("click", partial(begin, goal)):
-                    house = np.asarray(players.game.sample_theta(jax.random.key(goal)))
-                    ui.element("img").props(f'alt="a house" src="{data_url(draw(View(house), CUBE))}"')
+                    ui.element("img").props(f'alt="a house" src="{shown}"')
                     ui.label("this one")
             with _choice("free").on("click", partial(begin, None)):
                 ui.icon("auto_awesome")

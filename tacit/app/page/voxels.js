@@ -13,7 +13,7 @@ const SIDES = [
 ];
 const AIR = 0;
 const STILL = 6; // pixels that a click may wander
-const FINE = matchMedia("(pointer: fine)").matches;
+const STRONG = navigator.hardwareConcurrency > 2; // smooth edges double the cost where there is no graphics card
 
 // Faces gathered into one mesh; `cells` tells whose face each is.
 class Faces {
@@ -74,7 +74,7 @@ export default {
     const canvas = this.$el.firstElementChild;
     this.stage = new THREE.Scene();
     this.camera = new THREE.PerspectiveCamera(32, 1, 0.5, 200);
-    this.painter = new THREE.WebGLRenderer({ canvas, antialias: FINE, alpha: true, powerPreference: "low-power" });
+    this.painter = new THREE.WebGLRenderer({ canvas, antialias: STRONG, alpha: true, powerPreference: "low-power" });
     this.controls = new OrbitControls(this.camera, canvas);
     this.controls.maxPolarAngle = Math.PI / 2 - 0.05;
     this.controls.addEventListener("change", () => this.draw());
@@ -109,7 +109,7 @@ export default {
     fit() {
       const { clientWidth: width, clientHeight: height } = this.$el;
       if (!width || !height) return;
-      this.painter.setPixelRatio(Math.min(window.devicePixelRatio, 2));
+      this.painter.setPixelRatio(STRONG ? Math.min(window.devicePixelRatio, 2) : 1);
       this.painter.setSize(width, height, false);
       this.camera.aspect = width / height;
       this.camera.updateProjectionMatrix();
