@@ -1,4 +1,4 @@
-"""What does the history say about the goal and about what the human does next? One network, two heads; and two more.
+"""What does the history say about the goal and about what the human does next? One network, two heads and two more.
 
 A feed-forward network on a compact summary of the history (planes: a fact a cell, and a few numbers without a place).
 Each column of the world is one place with its heights as channels, so that 3 x 3 convolutions over (x, z) see whole
