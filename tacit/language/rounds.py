@@ -41,10 +41,14 @@ Judge = Callable[[Sequence[Pair], np.random.Generator], Samples]
 
 
 class Lesson(NamedTuple):
-    """Samples of one role and their weights: the player raises Σ_i weight_i log P(sample_i)."""
+    """Samples of one role and their weights: the player raises Σ_i weight_i log P(sample_i).
+
+    What is not `kept` (cut off, unreadable) weighs 0 and adds nothing else to a loss either.
+    """
 
     samples: Samples
     weights: Float[np.ndarray, " B"]
+    kept: Bool[np.ndarray, " B"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,9 +117,10 @@ def play_round(
     judged = np.repeat(np.arange(len(again)), config.num_verdicts)
     verdicts = judge([again[index] for index in judged], rng)
     gained = outcomes(labels_of(verdicts), places[judged], config.rules)
+    scored = gained.critic, judged, gained.readable
     return Round(
-        policy=Lesson(answers, role_weights(advantages(rewards, asked, kept), share)),
-        critic=Lesson(verdicts, role_weights(advantages(gained.critic, judged, gained.readable), config.critic_share)),
+        policy=Lesson(answers, role_weights(advantages(rewards, asked, kept), share), kept),
+        critic=Lesson(verdicts, role_weights(advantages(*scored), config.critic_share), gained.readable),
         memory=Memory(memory.pool.add(contests), trials),
         metrics=measure(fresh, config.rules),
         advice=advice,

@@ -81,7 +81,7 @@ def test_rlvr_weighs_by_the_checker() -> None:
     texts = []
     for one in puzzles.demonstrations:
         texts += [one.answer] + [puzzles.candidates[one.question][-1]] * 7
-    lesson = Lesson(rounds.Samples(texts, np.ones(16, bool), None), np.zeros(16))
+    lesson = Lesson(rounds.Samples(texts, np.ones(16, bool), None), np.zeros(16), np.ones(16, bool))
     weights = study.by_checker(lesson, puzzles, config).weights.reshape(2, 8)
     assert (weights[:, 0] > 0).all()
     assert (weights[:, 1:] < 0).all()

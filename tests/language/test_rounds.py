@@ -58,9 +58,11 @@ def test_a_round(rng) -> None:
         assert weights.reshape(-1, group).sum(axis=1) == pytest.approx(np.zeros(20), abs=1e-12)
     # Nothing is learned from what was cut off or could not be read.
     assert (policy.weights[~policy.samples.whole] == 0.0).all()
+    assert not policy.kept[~policy.samples.whole].any()
     silent = np.array([text == "hm" for text in critic.samples.texts])
     assert silent.any()
     assert (critic.weights[silent] == 0.0).all()
+    assert (critic.kept == ~silent).all()
     # What is remembered is what was judged: whole answers, each beside its own expert's.
     new = played.memory.pool.contests[30:]
     assert len(new) == policy.samples.whole.sum() == len(played.memory.trials.labels)
@@ -184,7 +186,7 @@ def test_learning_follows_the_gradient(rng) -> None:
         differences, labels = samples.trace
         return float(weights @ one.log_chances(differences)[np.arange(12), labels])
 
-    learned = critic.learn(Lesson(samples, weights), rate=1.0)
+    learned = critic.learn(Lesson(samples, weights, np.ones(12, bool)), rate=1.0)
     tiny = 1e-6
     for index in range(2):
         step = np.eye(2)[index] * tiny

@@ -1,0 +1,81 @@
+"""How does a model learn from lessons? One step of AdamW: by the weights of what was said, and not far from the start.
+
+    loss = -Σ_i w_i Σ_t log π(t) / T  +  β / n · Σ_i Σ_t (π₀/π - log π₀/π - 1)(t) / T,
+
+where i runs over the n kept samples of all lessons, T is the most tokens that a sample may have, and π₀ is the model at
+the start. The second part is an estimate of the KL divergence that is never negative (Schulman 2020, "Approximating KL
+divergence"). Samples are drawn by the model as it is, so that there is nothing to correct for.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim import AdamW, Optimizer
+
+from tacit.language.models import Speaker, Speech
+from tacit.language.rounds import Lesson
+
+Numbers = dict[str, float]
+"""Figures to watch, by name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """How far a step goes: the rate, β (`kl`), and the longest gradient.
+
+    `at_once` samples go through the model together, which costs memory and changes nothing else.
+    """
+
+    rate: float = 1e-6
+    kl: float = 1e-3
+    longest_gradient: float = 1.0
+    at_once: int = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Learner:
+    """A model that learns, the same as it was at the start, and what the optimiser remembers."""
+
+    speaker: Speaker
+    start: Speaker
+    optimiser: Optimizer
+    config: Config
+
+    def learn(self, lessons: Sequence[Lesson], most_tokens: int) -> Numbers:
+        """One step on all lessons together; none if nothing has weight, so that momentum moves nobody either."""
+        if not any(lesson.weights.any() for lesson in lessons):
+            return {"divergence": 0.0, "gradient": 0.0}
+        self.optimiser.zero_grad()
+        divergence = self.differentiate(lessons, most_tokens)
+        length = nn.utils.clip_grad_norm_(self.speaker.parameters(), self.config.longest_gradient)
+        self.optimiser.step()
+        return {"divergence": divergence, "gradient": float(length)}
+
+    def differentiate(self, lessons: Sequence[Lesson], most_tokens: int) -> float:
+        """Add the gradient of the loss; returns the divergence from the start, in nats a kept sample."""
+        num_kept, divergence = sum(int(lesson.kept.sum()) for lesson in lessons), 0.0
+        for lesson in lessons:
+            kept = np.flatnonzero(lesson.kept)
+            for start in range(0, len(kept), self.config.at_once):
+                rows = torch.from_numpy(kept[start : start + self.config.at_once])
+                speech = Speech(*(part[rows.to(part.device)] for part in lesson.samples.trace))
+                found = self.speaker.log_probs(speech)
+                with torch.no_grad():
+                    before = self.start.log_probs(speech)
+                gap = before - found
+                apart = (gap.exp() - gap - 1.0).sum() / num_kept
+                weights = torch.from_numpy(lesson.weights)[rows].to(found)
+                ((self.config.kl * apart - weights @ found.sum(dim=1)) / most_tokens).backward()
+                divergence += float(apart.detach())
+        return divergence
+
+
+def begin(speaker: Speaker, config: Config) -> Learner:
+    """A learner that starts from `speaker`, which it will change; what it was is kept apart."""
+    start = copy.deepcopy(speaker).requires_grad_(False).eval()
+    # Dropout would make the model that is taught another one than the model that spoke.
+    return Learner(speaker.eval(), start, AdamW(speaker.parameters(), lr=config.rate, weight_decay=0.0), config)

@@ -1,0 +1,158 @@
+"""How does a Hugging Face model speak, and how likely was what it said? The one place where tokens are known.
+
+Prompts are padded on the left, so that all completions begin in one column; positions are counted without the padding.
+Axis letters: B samples, L all tokens (prompt and completion), T tokens of a completion.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from tacit.language.prompts import Prompt
+from tacit.language.verdicts import SAYING, read
+
+
+class ModelError(ValueError):
+    """A model cannot take part; the message is one sentence for the user."""
+
+
+class Speech(NamedTuple):
+    """Prompts and completions as tokens. `shown` marks what is not padding, `spoken` the completion's own tokens.
+
+    The end token belongs to what was spoken; nothing after it does.
+    """
+
+    tokens: Int[Tensor, "B L"]
+    shown: Bool[Tensor, "B L"]
+    spoken: Bool[Tensor, "B T"]
+
+    def rows(self, start: int, stop: int) -> "Speech":
+        """Some of the samples."""
+        return Speech(self.tokens[start:stop], self.shown[start:stop], self.spoken[start:stop])
+
+
+class Speaker(nn.Module):
+    """A causal model with its tokenizer."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase):
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer
+
+    def speak(
+        self, prompts: Sequence[Prompt], most_tokens: int, rng: np.random.Generator
+    ) -> tuple[list[str], Bool[np.ndarray, " B"], Speech]:
+        """Draw a completion to each prompt: the texts, which came to an end within `most_tokens`, and the tokens."""
+        if not prompts:
+            none = torch.zeros((0, most_tokens), dtype=torch.long)
+            return [], np.zeros(0, bool), Speech(none, none.bool(), none.bool())
+        given, shown = self.encode([self.written(prompt) for prompt in prompts])
+        with seeded(rng), torch.no_grad():
+            tokens = self.model.generate(  # pyright: ignore[reportCallIssue]
+                given,
+                attention_mask=shown.long(),
+                do_sample=True,
+                temperature=1.0,
+                top_k=0,
+                top_p=1.0,
+                max_new_tokens=most_tokens,
+                pad_token_id=self.tokenizer.pad_token_id,
+                eos_token_id=self.tokenizer.eos_token_id,
+            )
+        completions = tokens[:, given.shape[1] :]
+        ended = completions == self.tokenizer.eos_token_id
+        spoken = ended.long().cumsum(dim=1) - ended.long() == 0
+        texts = [self.heard(row[mask].tolist()) for row, mask in zip(completions, spoken, strict=True)]
+        return texts, ended.any(dim=1).cpu().numpy(), Speech(tokens, torch.cat([shown, spoken], dim=1), spoken)
+
+    def quote(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> Speech:
+        """The tokens that would have been spoken, had the model said `texts`."""
+        given, shown = self.encode([self.written(prompt) for prompt in prompts])
+        said = [[*self.tokenizer.encode(text, add_special_tokens=False), self.tokenizer.eos_token_id] for text in texts]
+        longest = max(map(len, said))
+        padded = [row + [self.tokenizer.pad_token_id] * (longest - len(row)) for row in said]
+        spoken = torch.arange(longest)[None, :] < torch.tensor([len(row) for row in said])[:, None]
+        spoken = spoken.to(given.device)
+        tokens = torch.cat([given, torch.tensor(padded, device=given.device)], dim=1)
+        return Speech(tokens, torch.cat([shown, spoken], dim=1), spoken)
+
+    def log_probs(self, speech: Speech) -> Float[Tensor, "B T"]:
+        """Log P(token | what came before) of each spoken token, at temperature 1; 0 where nothing was spoken."""
+        length = speech.spoken.shape[1]
+        positions = (speech.shown.long().cumsum(dim=1) - 1).clamp(min=0)
+        logits = self.model(
+            input_ids=speech.tokens,
+            attention_mask=speech.shown.long(),
+            position_ids=positions,
+            logits_to_keep=length + 1,
+        ).logits[:, :-1]
+        chosen = speech.tokens[:, -length:, None]
+        found = logits.float().log_softmax(dim=-1).gather(2, chosen)[:, :, 0]
+        return torch.where(speech.spoken, found, 0.0)
+
+    def heard(self, tokens: list[int]) -> str:
+        """The text of some tokens, without special ones."""
+        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+        assert isinstance(text, str)
+        return text
+
+    def encode(self, texts: list[str]) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
+        """Tokens of texts, padded on the left, and what is not padding."""
+        found = self.tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
+        device = self.model.device
+        return found["input_ids"].to(device), found["attention_mask"].to(device).bool()
+
+    def written(self, prompt: Prompt) -> str:
+        """The prompt as the model wants it: by its chat template, or role, text and a line end."""
+        if self.tokenizer.chat_template is None:
+            return f"{prompt.role}\n\n{prompt.text}\n".lstrip()
+        messages = [{"role": "system", "content": prompt.role}, {"role": "user", "content": prompt.text}]
+        written = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        assert isinstance(written, str)
+        return written
+
+
+def load(path: str | Path, device: str = "cpu") -> Speaker:
+    """The causal model in a local folder. Raises ModelError, in one sentence, if it cannot play."""
+    if not Path(path).is_dir():
+        raise ModelError(f"{path} is no folder with a Hugging Face model (config.json, weights, tokenizer).")
+    # From the folder alone: nothing is fetched, no code of the model's own is run, no pickle is read.
+    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(path), **local)
+        model = AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, **local)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        first = str(error).strip().partition("\n")[0].rstrip(".")
+        raise ModelError(f"{path} could not be loaded as a causal language model: {first}.") from error
+    speaker = Speaker(model, tokenizer).to(device)
+    check_tokenizer(speaker, str(path))
+    return speaker
+
+
+def check_tokenizer(speaker: Speaker, name: str) -> None:
+    """Raise ModelError unless texts can be padded and ended, and the critic's labels be said."""
+    tokenizer = speaker.tokenizer
+    for kind, token in (("pad", tokenizer.pad_token_id), ("end", tokenizer.eos_token_id)):
+        if token is None:
+            short = "eos" if kind == "end" else kind
+            raise ModelError(f"The tokenizer of {name} has no {kind} token: set its {short}_token and save it again.")
+    for label, text in SAYING.items():
+        heard = speaker.heard(tokenizer.encode(text, add_special_tokens=False))
+        if read(heard) != label:
+            raise ModelError(f"The tokenizer of {name} cannot say {text!r}: it makes {heard!r} of it.")
+
+
+@contextlib.contextmanager
+def seeded(rng: np.random.Generator) -> Iterator[None]:
+    """Torch draws what follows from `rng`, and its own generators are left as they were."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int(rng.integers(2**62)))
+        yield

@@ -1,0 +1,173 @@
+"""How do policy and critic learn together on one device? A loop on Hugging Face's `generate`, and its baselines.
+
+One round draws a batch of demonstrations and lets a method make lessons of it. RARO with a critic that is the policy
+itself, a model of its own or none of ours, fine-tuning on the answers (SFT), and the checker's word (RLVR, the ceiling)
+differ in the lessons alone: the same model, the same pairs, the same step.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from tacit.language import checkpoints
+from tacit.language.advantages import advantages, role_weights
+from tacit.language.demonstrations import Demonstration
+from tacit.language.learner import Learner, Numbers
+from tacit.language.players import answering, judging
+from tacit.language.prompts import Roles
+from tacit.language.rounds import Config as GameConfig
+from tacit.language.rounds import Judge, Lesson, Memory, Round, Samples, play_round
+
+Report = Callable[[int, Numbers], None]
+"""What is told after every round: how many are done, and the numbers of the last one."""
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message is one sentence for the user."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The game and its prompts; for how many rounds, on how many questions each; how much either role may say."""
+
+    game: GameConfig = dataclasses.field(default_factory=GameConfig)
+    roles: Roles = dataclasses.field(default_factory=Roles)
+    num_rounds: int = 100
+    num_questions: int = 8
+    answer_tokens: int = 512
+    verdict_tokens: int = 512
+    seed: int = 0
+
+    @property
+    def most_tokens(self) -> int:
+        """The longest sample of either role: the one divisor of every sample's log-probability."""
+        return max(self.answer_tokens, self.verdict_tokens)
+
+
+class Step(NamedTuple):
+    """Who learns what in a round, what to remember, and numbers to watch."""
+
+    lessons: list[tuple[Learner, list[Lesson]]]
+    memory: Memory
+    numbers: Numbers
+
+
+Method = Callable[[Sequence[Demonstration], Memory, np.random.Generator], Step]
+"""What makes lessons of a batch of demonstrations."""
+
+
+def raro(policy: Learner, critic: Learner, config: Config) -> Method:
+    """RARO. If policy and critic are one learner, it learns both roles in one step; else each learns its own."""
+    judge = judging(critic.speaker, config.roles, config.verdict_tokens)
+
+    def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
+        played = _play(policy, judge, batch, memory, config, rng)
+        if policy is critic:
+            lessons = [(policy, [played.policy, played.critic])]
+        else:
+            lessons = [(policy, [played.policy]), (critic, [played.critic])]
+        return Step(lessons, played.memory, _numbers(played))
+
+    return method
+
+
+def raro_judged(policy: Learner, judge: Judge, config: Config) -> Method:
+    """RARO with a critic that is not ours to teach, such as `players.judging_at` an address."""
+
+    def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
+        played = _play(policy, judge, batch, memory, config, rng)
+        return Step([(policy, [played.policy])], played.memory, _numbers(played))
+
+    return method
+
+
+def sft(policy: Learner, config: Config) -> Method:
+    """Fine-tuning: the mean log-probability of the experts' answers goes up."""
+
+    def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
+        del rng
+        said = [config.roles.as_said(one.answer) for one in batch]
+        speech = policy.speaker.quote([config.roles.ask(one.question) for one in batch], said)
+        everything = np.ones(len(batch), bool)
+        lesson = Lesson(Samples(said, everything, speech), np.full(len(batch), 1.0 / len(batch)), everything)
+        return Step([(policy, [lesson])], memory, {})
+
+    return method
+
+
+def rlvr(policy: Learner, checker: Callable[[str, str], bool], config: Config) -> Method:
+    """The ceiling: the same answers to the same questions, rewarded by `checker(question, answer)`."""
+    answer = answering(policy.speaker, config.roles, config.answer_tokens)
+
+    def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
+        groups = np.repeat(np.arange(len(batch)), config.game.num_answers)
+        questions = [batch[index].question for index in groups.tolist()]
+        samples = answer(questions, rng)
+        right = np.array([checker(*asked) for asked in zip(questions, samples.texts, strict=True)], float)
+        weights = role_weights(advantages(right, groups, samples.whole), config.game.policy_share)
+        return Step([(policy, [Lesson(samples, weights, samples.whole)])], memory, {"right": float(right.mean())})
+
+    return method
+
+
+def train(
+    method: Method,
+    learners: Mapping[str, Learner],
+    demonstrations: Sequence[Demonstration],
+    config: Config,
+    report: Report,
+    checkpoint: Path | None = None,
+    keep_every: int = 10,
+) -> Memory:
+    """Teach the learners (those of the method, by name) for all rounds, going on from `checkpoint` if it is there.
+
+    A training that was killed and goes on ends with the same weights, bit for bit, as one that was not. Raises
+    TrainingError when memory runs out or a number is not finite; the last checkpoint is whole then.
+    """
+    if not 1 <= config.num_questions <= len(demonstrations):
+        raise TrainingError(f"{config.num_questions} questions a round cannot be drawn from {len(demonstrations)}.")
+    done, memory = 0, Memory()
+    if checkpoint is not None and checkpoint.exists():
+        done, memory = checkpoints.load(checkpoint, learners, config)
+    for number in range(done, config.num_rounds):
+        # Randomness is addressed by the round, so that nothing of it has to be kept.
+        rng = np.random.default_rng([config.seed, number])
+        chosen = rng.choice(len(demonstrations), config.num_questions, replace=False)
+        try:
+            step = method([demonstrations[index] for index in chosen.tolist()], memory, rng)
+            numbers = step.numbers
+            for learner, lessons in step.lessons:
+                numbers = numbers | learner.learn(lessons, config.most_tokens)
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"Memory ran out in round {number + 1}: lower `at_once`, the tokens or the number of questions; "
+                "the last checkpoint is whole."
+            ) from error
+        if not np.isfinite([numbers.get("gradient", 0.0), numbers.get("divergence", 0.0)]).all():
+            raise TrainingError(f"Round {number + 1} went wrong: its gradient is not finite; try a lower rate.")
+        memory = step.memory
+        report(number + 1, numbers)
+        if checkpoint is not None and ((number + 1) % keep_every == 0 or number + 1 == config.num_rounds):
+            checkpoints.save(checkpoint, number + 1, learners, memory, config)
+    return memory
+
+
+def _play(
+    policy: Learner,
+    judge: Judge,
+    batch: Sequence[Demonstration],
+    memory: Memory,
+    config: Config,
+    rng: np.random.Generator,
+) -> Round:
+    answer = answering(policy.speaker, config.roles, config.answer_tokens)
+    return play_round(batch, answer, judge, memory, config.game, rng)
+
+
+def _numbers(played: Round) -> Numbers:
+    moved, alarm = played.advice.policy_moves, played.advice.alarm is not None
+    return {**played.metrics._asdict(), "policy_moves": float(moved), "alarm": float(alarm)}
