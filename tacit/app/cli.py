@@ -485,14 +485,14 @@ Command = (
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command line, without the program's name; returns the exit status. Nothing given means the demo."""
+    """Run a command line, without the program's name; returns the exit status. Nothing given means the page."""
     words = sys.argv[1:] if argv is None else argv
     try:
         command = tyro.cli(
             Command,  # pyright: ignore[reportArgumentType]
             prog="tacit",
-            description="Assistants that work out what you want. Without a command: tacit demo.",
-            args=words or ["demo"],
+            description="Assistants that work out what you want. Without a command: tacit play.",
+            args=words or ["play"],
             config=(FlagCreatePairsOff,),
         )
         status = command.run()

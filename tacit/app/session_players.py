@@ -6,6 +6,7 @@ What is here is compiled once a process, whoever plays.
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
@@ -118,8 +119,10 @@ def sample_house(game: BuildingGame, key: Key[Array, ""]) -> House:
 
 @eqx.filter_jit
 def begin(players: Players, theta: House, key: Key[Array, ""]) -> Moment:
-    """`play.begin`."""
-    return play.begin(players.game, Seated(players.game), players.assistant, theta, key)
+    """`play.begin`, with types as they are after a turn, so that the first thought needs no compilation of its own."""
+    moment = play.begin(players.game, Seated(players.game), players.assistant, theta, key)
+    arrays, keys = eqx.partition(moment, lambda leaf: not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
+    return eqx.combine(jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), arrays), keys)
 
 
 @eqx.filter_jit

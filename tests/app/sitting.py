@@ -24,7 +24,7 @@ class Thoughts(NamedTuple):
 
 
 class Hopeful(Assistant):
-    """Believes in one kind of block everywhere, as far as it was not told otherwise, and places it where it can."""
+    """Believes in two layers of one kind of block, as far as it was not told otherwise, and places it where it can."""
 
     prior: Float[Array, "X Y Z M"]
 
@@ -61,8 +61,11 @@ class Silent(Assistant):
 
 
 def hopeful() -> Hopeful:
-    prior = np.full((*GAME.shape, GAME.num_kinds), 0.4 / (GAME.num_kinds - 1), np.float32)
-    prior[..., 5] = 0.6
+    prior = np.full((*GAME.shape, GAME.num_kinds), 0.02, np.float32)
+    prior[..., AIR] = 1 - 0.02 * (GAME.num_kinds - 1)
+    low = prior[:, 2:4]
+    low[...] = 0.4 / (GAME.num_kinds - 1)
+    low[..., 5] = 0.6
     return Hopeful(jnp.asarray(prior))
 
 

@@ -45,10 +45,38 @@ def test_every_flag_says_what_it_does(command):
         assert help_texts or following.startswith('"""'), field.name
 
 
-def test_nothing_given_means_the_demo(monkeypatch):
+def test_nothing_given_means_the_page(monkeypatch):
+    monkeypatch.setattr(cli.Play, "run", lambda self: self.port)
     monkeypatch.setattr(cli.Demo, "run", lambda self: 40 + self.seed)
-    assert cli.main([]) == 40
+    assert cli.main([]) == 8080
+    assert cli.main(["play", "--port", "81"]) == 81
     assert cli.main(["demo", "--seed", "2"]) == 42
+
+
+def test_the_page_and_recordings_refuse_what_cannot_be(tmp_path, capsys):
+    for words, reason in (
+        (["play", "--port", "70000"], "--port 70000 is not between 1 and 65535"),
+        (["recordings", "list", "--record", str(tmp_path / "none.sqlite")], "There are no recordings at"),
+    ):
+        assert cli.main(words) == cli.USAGE
+        assert reason in capsys.readouterr().err
+    assert not (tmp_path / "none.sqlite").exists()
+
+
+def test_recordings_are_listed_as_json_and_exported(tmp_path, capsys):
+    from tacit.app import session_store
+
+    record = tmp_path / "people.sqlite"
+    about = {"game": "building-small", "assistant": "none", "seed": 1, "goal": 4}
+    session_store.create(session_store.open_store(record), "one", about)
+    assert cli.main(["recordings", "list", "--record", str(record), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["session"] == "one"
+    assert (row["game"], row["goal"], row["turns"]) == ("building-small", 4, 0)
+    assert cli.main(["recordings", "export", "--record", str(record), "--out", str(tmp_path / "all.csv")]) == 0
+    assert (tmp_path / "all.csv").read_text().startswith("session,game,assistant")
+    assert cli.main(["recordings", "export", "--record", str(record), "--out", str(tmp_path / "all.gif")]) == cli.USAGE
+    assert "ends in .csv" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -217,12 +217,12 @@ class Page:
     def show(self, session: Session) -> None:
         """Show the session as it is now."""
         players = self.seat.players
-        if session.thinking is not None or session.done:
-            self.voxels.show("world", view.world(players, session))
+        self.voxels.show("world", view.world(players, session))
+        self._show_counts(session)
+        if session.thinking is not None:
             self.strip.set_content(view.strip(session.sureness))
             self._show_guess()
-            self._show_counts(session)
-        self.doing.text = view.about_to(players, session)
+            self.doing.text = view.about_to(players, session)
         self.note.text = session.note
         self.switch.text = "Turn the assistant off (O)" if session.on else "Turn the assistant on (O)"
         self.switch.props(f"icon=power_settings_new color={'negative' if session.on else 'positive'}")

@@ -63,7 +63,7 @@ def about_to(players: Players, session: Session) -> str:
     if not session.on:
         return "It is off."
     if session.thinking is None:
-        return "It is thinking."
+        return "It thinks."
     what, cell, kind, _ = decoded(players.game, int(session.thinking.action))
     said = {
         PASS: "It waits.",

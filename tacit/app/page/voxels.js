@@ -153,7 +153,7 @@ export default {
     },
     build() {
       if (!this.world) return;
-      const { blocks, touched, colours, glass, players, feet, ghosts, goal, intent, waiting } = this.world;
+      const { shape, blocks, touched, colours, glass, players, feet, ghosts, goal, intent, waiting } = this.world;
       this.clear(this.content);
       const palette = colours.map((colour) => new THREE.Color(colour));
       const tints = [new THREE.Color("#000000"), ...players.map((colour) => new THREE.Color(colour))];
@@ -171,12 +171,15 @@ export default {
           else solid.add(cell, side, rgb, 1, 0, line);
         });
       });
-      for (const [index, kind, probability] of ghosts) {
-        if (probability < this.threshold) continue;
+      const shown = new Map(ghosts.filter(([, , chance]) => chance >= this.threshold).map((each) => [each[0], each]));
+      for (const [index, kind, chance] of shown.values()) {
         const cell = this.cellOf(index);
-        for (let side = 0; side < 6; side++) {
-          ghost.add(cell, side, palette[kind], 0.12 + 0.55 * probability ** 2, 0.12, palette[kind]);
-        }
+        SIDES.forEach(([out], side) => {
+          const next = cell.map((c, axis) => c + out[axis]);
+          const inside = next.every((c, axis) => c >= 0 && c < shape[axis]);
+          if (inside && shown.get(this.index(next))?.[1] === kind) return;
+          ghost.add(cell, side, palette[kind], 0.12 + 0.55 * chance ** 2, 0.04, palette[kind]);
+        });
       }
       this.solid = solid.mesh(false);
       this.glass = clear.mesh(true);
