@@ -6,6 +6,7 @@ it up when the assistant has thought. Assistants think in threads of their own, 
 
 import asyncio
 import functools
+import logging
 import secrets
 import sqlite3
 import time
@@ -207,7 +208,12 @@ class Room:
     def _show(self, seat: Seat, session: Session) -> None:
         seat.now[0] = session
         for watcher in tuple(seat.watchers):
-            watcher(session)
+            try:
+                watcher(session)
+            except Exception:
+                # Whatever went wrong with one browser, the session and its other browsers go on.
+                logging.getLogger(__name__).exception("A browser could not be shown the session and is left out.")
+                seat.watchers.discard(watcher)
 
     def close(self) -> None:
         """Stop the clocks and close the file."""

@@ -145,6 +145,20 @@ def test_a_watcher_that_left_in_the_middle_of_a_thought_comes_back_to_the_same_s
     playing(tmp_path, part)
 
 
+def test_a_broken_browser_is_left_out_and_the_others_go_on(tmp_path, caplog):
+    def broken(session):
+        raise RuntimeError("gone")
+
+    async def part(here, seat):
+        here.watch(seat, broken)
+        here.post(seat, messages.dump(Clock(0.1, False)))
+        await until(seat, lambda session: session.scene.turn >= 3)
+        assert broken not in seat.watchers
+
+    playing(tmp_path, part)
+    assert len(caplog.records) == 1
+
+
 CHILD = """
 import asyncio, json, sys, zlib
 import jax, numpy as np

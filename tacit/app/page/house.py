@@ -26,6 +26,8 @@ TOOLS = {
 KEYS = {"b": "build", "v": "break", "y": "yes", "n": "no"}
 STEPS = {"d": 0, "a": 1, "r": 2, "f": 3, "s": 4, "w": 5}
 """Keys that move the body, by direction."""
+READING = 5.0
+"""Seconds for which a note stays."""
 PATIENCE = 1.0
 """Seconds from one complaint to the next, however much is sent."""
 
@@ -54,7 +56,8 @@ class Page:
 
     def __init__(self, room: Room, seat: Seat) -> None:
         self.room, self.seat = room, seat
-        self.kind, self.tool, self.complained = FIRST_PLACEABLE, "build", 0.0
+        self.kind, self.tool = FIRST_PLACEABLE, "build"
+        self.complained = self.readable = 0.0
         self.pointed: Any = None
         with ui.element("div").classes("top"):
             ui.link("tacit", "/").classes("brand")
@@ -83,7 +86,7 @@ class Page:
             self.pause = _button("pause", "", "Pause or go on (space)", self.toggle_pause)
             _button("flag", "done", "Call it done", partial(self.say, Finish()))
         with ui.element("div").classes("row"):
-            ui.label("seconds a turn").classes("faint")
+            ui.label("seconds a turn").classes("faint word")
             session = self.seat.session
             self.speed = (
                 ui.slider(min=0.2, max=3.0, step=0.1, value=session.seconds).props("dense label").style("width: 90px")
@@ -148,7 +151,13 @@ class Page:
     def _complain(self, sentence: str) -> None:
         if time.monotonic() - self.complained > PATIENCE:
             self.complained = time.monotonic()
+            self._note(sentence)
+
+    def _note(self, sentence: str) -> None:
+        """Show a sentence for long enough to read it."""
+        if sentence or time.monotonic() > self.readable:
             self.note.text = sentence
+            self.readable = time.monotonic() + READING
 
     def choose_kind(self, kind: int) -> None:
         """Build with this material."""
@@ -223,7 +232,7 @@ class Page:
             self.strip.set_content(view.strip(session.sureness))
             self._show_guess()
             self.doing.text = view.about_to(players, session)
-        self.note.text = session.note
+        self._note(session.note)
         self.switch.text = "Turn the assistant off (O)" if session.on else "Turn the assistant on (O)"
         self.switch.props(f"icon=power_settings_new color={'negative' if session.on else 'positive'}")
         self.pause.props(f"icon={'play_arrow' if session.paused else 'pause'}")

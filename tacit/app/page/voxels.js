@@ -190,10 +190,10 @@ export default {
         goal.forEach((kind, index) => {
           if (kind === blocks[index] || kind === AIR) return;
           for (let side = 0; side < 6; side++) {
-            lines.add(this.cellOf(index), side, palette[kind], 1, 0.03, palette[kind].clone().multiplyScalar(0.75));
+            lines.add(this.cellOf(index), side, palette[kind], 1, 0.03, palette[kind].clone().multiplyScalar(0.45));
           }
         });
-        this.content.add(lines.edges(0.65));
+        this.content.add(lines.edges(0.75));
       }
       for (const [cell, kind] of waiting) this.content.add(frame(cell, 1.04, kind === AIR ? "#d64545" : players[0], 1));
       if (intent) this.content.add(frame(intent, 1.1, players[1], 1));
