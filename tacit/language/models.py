@@ -14,7 +14,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from tacit.language.prompts import Prompt
 from tacit.language.verdicts import SAYING, read
@@ -44,6 +50,8 @@ class Speaker(nn.Module):
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase):
         super().__init__()
+        # What a model's own settings would do to its chances (penalties, cut-offs) is not in its log-probabilities.
+        model.generation_config = GenerationConfig()
         self.model = model
         self.tokenizer = tokenizer
 
@@ -128,7 +136,8 @@ def load(path: str | Path, device: str = "cpu") -> Speaker:
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(path), **local)
-        model = AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, **local)
+        # In half precision a step of 1e-6 would mostly be rounded away.
+        model = AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, dtype=torch.float32, **local)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         first = str(error).strip().partition("\n")[0].rstrip(".")
         raise ModelError(f"{path} could not be loaded as a causal language model: {first}.") from error

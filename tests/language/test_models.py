@@ -15,7 +15,11 @@ PROMPTS = [Prompt("", text) for text in ("1+2", "(3*4)-5+6/7", "8", "99-(1+0)*2"
 
 @pytest.fixture(scope="module")
 def speaker(make_model, tmp_path_factory) -> Speaker:
-    return load(make_model(tmp_path_factory.mktemp("model")))
+    folder = make_model(tmp_path_factory.mktemp("model"))
+    # Settings of its own, which must not touch what is drawn.
+    settings = {"repetition_penalty": 5.0, "top_k": 2, "temperature": 0.2, "do_sample": True, "max_new_tokens": 3}
+    (folder / "generation_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    return load(folder)
 
 
 def by_hand(speaker: Speaker, given: list[int], said: list[int]) -> list[float]:
@@ -92,6 +96,13 @@ def test_quotes(speaker) -> None:
         assert speech.spoken[row].sum() == len(tokens), "the end is said, too"
         assert found[row][: len(tokens)] == pytest.approx(by_hand(speaker, given, tokens), abs=1e-4)
         assert (found[row][len(tokens) :] == 0.0).all()
+
+
+def test_half_precision_is_loaded_as_single(make_model, tmp_path) -> None:
+    folder = make_model(tmp_path)
+    load(folder).model.to(torch.bfloat16).save_pretrained(folder)
+    assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["dtype"] == "bfloat16"
+    assert {parameter.dtype for parameter in load(folder).parameters()} == {torch.float32}
 
 
 def test_chat_template(make_model, tmp_path) -> None:

@@ -168,6 +168,27 @@ def best_critic(pairs: Sequence[Pair], rng: np.random.Generator) -> Samples:
     return Samples(texts, np.ones(len(pairs), bool), None)
 
 
+def test_the_critics_word_reaches_the_policy(speaker) -> None:
+    """A critic that takes any answer with the figure 7 for the expert's, and else says a tie: 7 is learned."""
+    told: list[dict[str, float]] = []
+
+    def judge(pairs: Sequence[Pair], rng: np.random.Generator) -> Samples:
+        experts = {one.question: one.answer for one in QUESTIONS}
+        texts = []
+        for pair in pairs:
+            policys = 1 if experts[pair.question] == pair.first else 0
+            texts.append(f"Label: {policys + 1}" if "7" in (pair.first, pair.second)[policys] else "Label: tie")
+        return Samples(texts, np.ones(len(pairs), bool), None)
+
+    open_guard = dataclasses.replace(GAME, num_answers=16, policy_share=1.0, guards=Guards(level=1.01))
+    config = dataclasses.replace(CONFIG, num_rounds=12, game=open_guard)
+    policy = begin(speaker, STEP)
+    train(raro_judged(policy, judge, config), {"policy": policy}, QUESTIONS, config, lambda _, one: told.append(one))
+    rewards = [one["policy_reward"] for one in told]
+    assert np.mean(rewards[:3]) < np.mean(rewards[-3:]) - 0.1
+    assert all(0.6 <= reward <= 1.0 for reward in rewards)
+
+
 @pytest.mark.parametrize("kind", ["shared", "apart", "judged"])
 def test_raro_runs_on_a_model_from_disk(kind, speaker, original) -> None:
     """Every way to have a critic; while it guesses, a policy that is not the critic stands still, to the last bit."""
