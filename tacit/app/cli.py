@@ -412,7 +412,7 @@ class Bench:
     """
 
     name: Positional[str]
-    """Which benchmark: a file of tacit/benchmarks."""
+    """Which benchmark: a file of tacit/benchmarks, or serve: twenty scripted people at the page's server."""
     plot: File = None
     """Draw the benchmark's picture instead, as FILE.png, FILE.svg or FILE.pdf (needs the extra `plots`)."""
     json: Json = False
@@ -421,7 +421,7 @@ class Bench:
         """Run it and print a line for each figure."""
         if self.plot is not None:
             return plot_member(find("tacit.benchmarks", self.name), self.plot)
-        rows = find("tacit.benchmarks", self.name).load().make()
+        rows = served_rows() if self.name == "serve" else find("tacit.benchmarks", self.name).load().make()
         if self.json:
             return print_json(rows)
         for row in rows:
@@ -537,6 +537,15 @@ def print_json(rows: Any) -> int:
     """Print rows as JSON; returns the exit status 0."""
     print(json.dumps(rows, indent=1, allow_nan=False))
     return 0
+
+
+def served_rows() -> list[dict[str, Any]]:
+    """How the page's server bears twenty people, with the assistant that is shipped."""
+    from tacit.app.cast import BEST
+    from tacit.app.session_load import rows
+    from tacit.app.session_room import players
+
+    return rows(players("building-small", BEST["building-small"]))
 
 
 def plot_member(member: Member, path: Path) -> int:

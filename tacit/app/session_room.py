@@ -24,8 +24,8 @@ from tacit.app import session as sessions
 from tacit.app import session_messages as messages
 from tacit.app import session_store as recordings
 from tacit.app.cast import building_cast
-from tacit.app.session import Session
-from tacit.app.session_messages import Message, MessageError
+from tacit.app.session import Session, Wish
+from tacit.app.session_messages import Break, Message, MessageError, Place, Step
 from tacit.app.session_players import Players, sample_house
 from tacit.core import HUMAN
 from tacit.games.building.game import BuildingGame, House, building_game
@@ -73,6 +73,12 @@ class Seat:
     def session(self) -> Session:
         """As it is now."""
         return self.now[0]
+
+    @property
+    def seen(self) -> Session:
+        """As it is shown: clicks that were acknowledged wait in it, though the assistant may still be thinking."""
+        clicks = (message for message in self.inbox if isinstance(message, Place | Break | Step))
+        return self.session._replace(wishes=(*self.session.wishes, *map(Wish, clicks)))
 
 
 @dataclass(frozen=True)
@@ -141,6 +147,7 @@ class Room:
         number = self._record(seat, "message", messages.dump(message))
         seat.inbox.append(message)
         seat.woken.set()
+        self._tell(seat)
         return number
 
     def _charge(self, seat: Seat) -> None:
@@ -207,9 +214,12 @@ class Room:
 
     def _show(self, seat: Seat, session: Session) -> None:
         seat.now[0] = session
+        self._tell(seat)
+
+    def _tell(self, seat: Seat) -> None:
         for watcher in tuple(seat.watchers):
             try:
-                watcher(session)
+                watcher(seat.seen)
             except Exception:
                 # Whatever went wrong with one browser, the session and its other browsers go on.
                 logging.getLogger(__name__).exception("A browser could not be shown the session and is left out.")

@@ -17,6 +17,7 @@ import pytest
 from tacit.app import session as sessions
 from tacit.app import session_messages as messages
 from tacit.app import session_store as recordings
+from tacit.app.session_load import crowd
 from tacit.app.session_messages import Clock, Judge, MessageError, Place, Step, Switch
 from tacit.app.session_room import BURST, Plan, Room, goal
 from tacit.core import HUMAN
@@ -263,3 +264,25 @@ def test_the_goal_follows_from_the_plan():
     np.testing.assert_array_equal(goal(GAME, PLAN), GAME.sample_theta(jax.random.key(7)))
     assert goal(GAME, PLAN._replace(goal=None)) is None
     assert house(np.random.default_rng()).shape == GAME.shape
+
+
+def test_a_crowd_loses_no_click(tmp_path):
+    load = asyncio.run(crowd(PLAYERS, 4, 4.0, tmp_path))
+    assert load.lost == 0
+    assert len(load.echoes) > 4
+    assert load.turns > 4
+    assert (load.echoes >= 0).all()
+
+
+def test_a_click_is_shown_before_the_assistant_has_thought(tmp_path):
+    async def run():
+        here = room(tmp_path)
+        seat = await here.seat(here.create(PLAN))
+        shown = []
+        here.watch(seat, shown.append)
+        here.post(seat, messages.dump(Place((1, 2, 1), 2)))
+        assert seat.session.wishes == ()
+        assert [wish.message for wish in shown[-1].wishes] == [Place((1, 2, 1), 2)]
+        here.close()
+
+    asyncio.run(run())

@@ -151,6 +151,7 @@ def said(served: Served, name: str, what: str) -> list[dict]:
 def test_a_person_places_breaks_and_takes_back(page, served):
     name = open_house(page, served)
     page.get_by_label("stone", exact=True).click()
+    page.wait_for_function(f"{element(page)}.kind === 7")
     page.locator(".off").click()
     wait_for(lambda: said(served, name, "switch"))
     x, y = spot(page, (6, 1, 6), 2)
@@ -210,6 +211,7 @@ def test_not_that_lowers_the_guess_that_was_clicked(page, served):
     name = open_house(page, served)
     pause(page, served, name)
     page.keyboard.press("n")
+    page.wait_for_function(f"{element(page)}.tool === 'no'")
     # The guess that is nearest to the eye hides none.
     corner = (7, 3, 7)
     page.mouse.click(*spot(page, corner, 2))

@@ -121,7 +121,8 @@ class Page:
                 outline = ui.switch("Outline of my house", value=True).props("dense")
                 outline.on_value_change(lambda event: self.voxels.show("outline", bool(event.value)))
         with ui.element("div").classes("part faint"):
-            ui.label("W A S D, R and F move you. 1 to 9 choose a block. O turns the assistant off.")
+            materials = len(self.materials)
+            ui.label(f"W A S D, R and F move you. 1 to {materials} choose a block. O turns the assistant off.")
 
     def begin(self) -> None:
         """Show the session from now on, while the browser is there; without anybody its clock stops."""
@@ -133,7 +134,7 @@ class Page:
         self.choose_kind(self.kind)
         self.choose_tool(self.tool)
         self.point(None)
-        self.show(self.seat.session)
+        self.show(self.seat.seen)
 
     def send(self, said: Any) -> None:
         """Pass what the browser sent on to the session, and say so if it is refused."""
@@ -235,7 +236,8 @@ class Page:
         self._note(session.note)
         self.switch.text = "Turn the assistant off (O)" if session.on else "Turn the assistant on (O)"
         self.switch.props(f"icon=power_settings_new color={'negative' if session.on else 'positive'}")
-        self.pause.props(f"icon={'play_arrow' if session.paused else 'pause'}")
+        paused = "play_arrow aria-pressed=true" if session.paused else "pause aria-pressed=false"
+        self.pause.props(f"icon={paused}")
         self.summary.set_visibility(session.done)
 
     def _show_counts(self, session: Session) -> None:
