@@ -226,7 +226,7 @@ def by_checker(lesson: Lesson, puzzles: Puzzles, config: Config) -> Lesson:
     right = [countdown.solves(question, text) for question, text in zip(questions, lesson.samples.texts, strict=True)]
     groups = np.repeat(np.arange(len(puzzles.demonstrations)), config.game.num_answers)
     found = advantages(np.array(right, float), groups, lesson.samples.whole)
-    return Lesson(lesson.samples, config.game.policy_share * found / len(found))
+    return Lesson(lesson.samples, config.game.policy_share * found / len(found), lesson.kept)
 
 
 def played(config: Config) -> list[Claim]:
