@@ -70,7 +70,7 @@ class Page:
             self._tools()
         with ui.element("div").classes("side"):
             self._side()
-        ui.keyboard(on_key=self.key)
+        ui.keyboard(on_key=self.key, ignore=["input", "select", "textarea"])
 
     def _tools(self) -> None:
         kinds = self.seat.players.game.num_kinds
@@ -83,7 +83,7 @@ class Page:
         with ui.element("div").classes("row"):
             _button("undo", "undo", "Undo (Z)", partial(self.say, Undo()))
             _button("close", "stop", "Forget the clicks that wait (Esc)", partial(self.say, Stop()))
-            self.pause = _button("pause", "", "Pause or go on (space)", self.toggle_pause)
+            self.pause = _button("pause", "", "Pause or go on (P)", self.toggle_pause)
             _button("flag", "done", "Call it done", partial(self.say, Finish()))
         with ui.element("div").classes("row"):
             ui.label("seconds a turn").classes("faint word")
@@ -196,12 +196,12 @@ class Page:
             self.say(Step(STEPS[pressed]))
         elif pressed.isdecimal() and int(pressed) + 1 in self.materials:
             self.choose_kind(int(pressed) + 1)
-        elif pressed in ("o", "z", "escape", " "):
+        elif pressed in ("o", "z", "escape", "p"):
             {
                 "o": self.toggle_switch,
                 "z": partial(self.say, Undo()),
                 "escape": partial(self.say, Stop()),
-                " ": self.toggle_pause,
+                "p": self.toggle_pause,
             }[pressed]()
 
     def point(self, cell: Any) -> None:
