@@ -14,16 +14,13 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from tacit import play
 from tacit.core import ASSISTANT, HUMAN, Assistant, Human, Memory, Observation, Thoughts
 from tacit.games.building import actions
-from tacit.games.building.actions import BREAK, MOVE, PASS, PLACE, EditLogits
+from tacit.games.building.actions import EditLogits, certain
 from tacit.games.building.game import BuildingGame, House
 from tacit.games.building.hand import approach
 from tacit.games.building.walking import Walk, walk, walk_cost
 from tacit.play import Moment, Turn, turn_keys
 
 Cell = tuple[int, int, int]
-
-UNLIKELY = -120.0
-"""A logit beside which 0 is certain, also in single precision."""
 
 
 @runtime_checkable
@@ -58,24 +55,6 @@ class Ways(NamedTuple):
     walk: Walk
 
 
-def certain(game: BuildingGame, action: Int[Array, ""]) -> EditLogits:
-    """Logits that leave `action` alone; so little on passing that only an illegal action leaves it any."""
-    what, cell, kind, direction = actions.decode(action, game.num_kinds, game.num_cells)
-    here = jnp.arange(game.num_cells, dtype=jnp.int32) == cell
-    kinds = jnp.arange(game.num_kinds, dtype=jnp.int32) == kind
-
-    def only(wanted: Bool[Array, "*S"]) -> Float[Array, "*S"]:
-        return jnp.where(wanted, 0.0, -jnp.inf)
-
-    return EditLogits(
-        rest=jnp.where(what == PASS, 0.0, UNLIKELY),
-        place=only(here & (what == PLACE)),
-        kind=jnp.broadcast_to(jnp.where(kinds, 0.0, UNLIKELY)[None], (game.num_cells, game.num_kinds)),
-        remove=only(here & (what == BREAK)),
-        move=only((jnp.arange(len(actions.DIRECTIONS), dtype=jnp.int32) == direction) & (what == MOVE)),
-    )
-
-
 class Seated(Human):
     """The person: their memory is the action they chose."""
 
@@ -89,7 +68,7 @@ class Seated(Human):
         self, theta: House, memory: Int[Array, ""], observation: Observation, key: Key[Array, ""]
     ) -> tuple[EditLogits, Int[Array, ""]]:
         """What they chose."""
-        return certain(self.game, memory), memory
+        return certain(memory, self.game.num_kinds, self.game.num_cells), memory
 
 
 class Resolved(Assistant):
@@ -105,7 +84,7 @@ class Resolved(Assistant):
         self, memory: Int[Array, ""], observation: Observation, key: Key[Array, ""]
     ) -> tuple[EditLogits, Int[Array, ""]]:
         """What it chose."""
-        return certain(self.game, memory), memory
+        return certain(memory, self.game.num_kinds, self.game.num_cells), memory
 
     def thoughts(self, memory: Int[Array, ""]) -> None:
         """They were told before."""

@@ -23,7 +23,7 @@ from tacit.assistants.greedy import Skill as Reader
 from tacit.core import ASSISTANT, HUMAN, Assistant
 from tacit.games.building import actions as factored
 from tacit.games.building import history
-from tacit.games.building.actions import BREAK, MOVE, PASS, PLACE, EditLogits
+from tacit.games.building.actions import EditLogits, certain
 from tacit.games.building.blocks import FIRST_PLACEABLE
 from tacit.games.building.game import BuildingGame, Observation, State
 from tacit.games.building.hand import earned, gains, worth
@@ -149,7 +149,8 @@ class AssistanceZero(Assistant):
     def logits(self, memory: Knowledge, observation: Observation, key: Key[Array, ""]) -> tuple[EditLogits, Knowledge]:
         """Read the history anew, search from there, and do what the search ends on."""
         memory = self.reader.read(memory, observation)
-        return only(self.consider(memory, key).action[0], self.game), memory
+        action = self.consider(memory, key).action[0]
+        return certain(action, self.game.num_kinds, self.game.num_cells), memory
 
     def consider(self, memory: Knowledge, key: Key[Array, ""]) -> Search:
         """What the search finds, with one row: from what is known now."""
@@ -168,21 +169,3 @@ class AssistanceZero(Assistant):
     def thoughts(self, memory: Knowledge) -> Thoughts:
         """What each cell probably should be."""
         return self.reader.thoughts(memory)
-
-
-def only(action: Int[Array, ""], game: BuildingGame) -> EditLogits:
-    """Preferences that leave nothing but this action."""
-    what, cell, kind, direction = factored.decode(action, game.num_kinds, game.num_cells)
-    here = jnp.arange(game.num_cells, dtype=jnp.int32) == cell
-
-    def allow(wanted: Array) -> Array:
-        return jnp.where(wanted, 0.0, -jnp.inf)
-
-    kinds = allow(jnp.arange(game.num_kinds, dtype=jnp.int32) == kind)
-    return EditLogits(
-        allow(what == PASS),
-        allow(here & (what == PLACE)),
-        jnp.broadcast_to(kinds, (game.num_cells, game.num_kinds)),
-        allow(here & (what == BREAK)),
-        allow((jnp.arange(6, dtype=jnp.int32) == direction) & (what == MOVE)),
-    )

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tacit.assistants import greedy
-from tacit.assistants.assistancezero import AssistanceZero, Foresight, Skill, only
+from tacit.assistants.assistancezero import AssistanceZero, Foresight, Skill
 from tacit.core import ASSISTANT, HUMAN
 from tacit.games import building_small
-from tacit.games.building.actions import num_actions
+from tacit.games.building.actions import certain, num_actions
 from tacit.games.building.game import Edits, similarity
 from tacit.games.building.hand import earned
 from tacit.humans import builder
@@ -124,7 +124,12 @@ def test_an_action_alone_is_what_is_drawn():
     placeable = RNG.integers(1 + 2 * GAME.num_cells, count, 30)
     actions = jnp.asarray([0, count - 1, count - 7, *placeable], jnp.int32)
     legal = jax.tree.map(jnp.ones_like, GAME.legal(GAME.init(jax.random.key(0)))[ASSISTANT])
-    draw = jax.jit(jax.vmap(lambda action, key: GAME.sample(only(action, GAME), legal, key)))
+
+    @jax.jit
+    @jax.vmap
+    def draw(action, key):
+        return GAME.sample(certain(action, GAME.num_kinds, GAME.num_cells), legal, key)
+
     assert (draw(actions, jax.random.split(jax.random.key(1), len(actions))) == actions).all()
     choices = np.asarray(first_choice(actions, GAME))
     num = GAME.num_cells

@@ -23,6 +23,8 @@ from tacit.games.building.blocks import FIRST_PLACEABLE
 PASS, PLACE, BREAK, MOVE = 0, 1, 2, 3
 """What an action does."""
 
+UNLIKELY = -120.0
+"""A logit beside which 0 is certain, also in single precision."""
 DIRECTIONS = ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1))
 
 
@@ -168,3 +170,21 @@ def flatten_legal(legal: EditLegal, num_kinds: int) -> Bool[Array, " A"]:
     never = jnp.zeros((FIRST_PLACEABLE * len(legal.place),), bool)
     place = jnp.tile(legal.place, num_kinds - FIRST_PLACEABLE)
     return jnp.concatenate([jnp.ones((1,), bool), never, place, legal.remove, legal.move])
+
+
+def certain(action: Int[Array, ""], num_kinds: int, num_cells: int) -> EditLogits:
+    """Preferences that leave `action` alone; so little on passing that only an illegal action leaves it any."""
+    what, cell, kind, direction = decode(action, num_kinds, num_cells)
+    here = jnp.arange(num_cells, dtype=jnp.int32) == cell
+    kinds = jnp.arange(num_kinds, dtype=jnp.int32) == kind
+
+    def only(wanted: Bool[Array, "*S"]) -> Float[Array, "*S"]:
+        return jnp.where(wanted, 0.0, -jnp.inf)
+
+    return EditLogits(
+        rest=jnp.where(what == PASS, 0.0, UNLIKELY),
+        place=only(here & (what == PLACE)),
+        kind=jnp.broadcast_to(jnp.where(kinds, 0.0, UNLIKELY)[None], (num_cells, num_kinds)),
+        remove=only(here & (what == BREAK)),
+        move=only((jnp.arange(len(DIRECTIONS), dtype=jnp.int32) == direction) & (what == MOVE)),
+    )
