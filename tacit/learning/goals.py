@@ -22,9 +22,9 @@ from tacit.learning.networks import Heads, Sizes, VoxelNetwork
 class Config(Schedule):
     """What is chosen beforehand. A moment is learned from about once: new ones are cheap, and reuse overfits."""
 
-    width: int = 96
-    """Channels of the network, and below how many blocks it has."""
-    depth: int = 4
+    width: int = 128
+    """Channels of the network, and below how many pairs of blocks it has."""
+    depth: int = 2
     embedding: int = 24
     action_weight: float = 0.02
     """Weight of the human's next action beside a cell of the goal, in nats."""

@@ -80,7 +80,7 @@ class Task(eqx.Module):
 class Schedule:
     """How much is played and learned, and how fast."""
 
-    num_rounds: int = 46
+    num_rounds: int = 44
     num_updates: int = 60
     """Updates a round."""
     num_kept: int = 8

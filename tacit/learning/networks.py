@@ -2,8 +2,9 @@
 
 A feed-forward network on a compact summary of the history (planes: a fact a cell, and a few numbers without a place).
 Each column of the world is one place with its heights as channels, so that 3 x 3 convolutions over (x, z) see whole
-storeys at once: on a CPU that is several times as fast as convolutions over all three axes. Every block also pools over
-all places, since what is far apart belongs together (global pooling: Wu 2019, arXiv 1902.10565, section 3.3).
+storeys at once: on a CPU that is several times as fast as convolutions over all three axes. What is far apart belongs
+together too: local blocks also pool over all places (Wu 2019, arXiv 1902.10565, section 3.3), and after each of them
+every place asks all others (attention: Vaswani et al. 2017, arXiv 1706.03762).
 
 Which kind a cell will be is mostly a kind that is there already: on the same storey, in line, next to it. So the goal's
 logits are the sum of learned ones and of copies of what stands, in parts that the network chooses cell by cell and that
@@ -131,12 +132,44 @@ def summary(h: Float[Array, "N U V W"]) -> Float[Array, "N 2*W"]:
     return jnp.concatenate([h.mean((1, 2)), h.max((1, 2))], -1)
 
 
+class Exchange(eqx.Module):
+    """Every place asks all others, then makes something of it: x + attention(h), then x + mlp(h), h = x normalised."""
+
+    scale: Float[Array, " W"]
+    ask: Dense
+    hear: Dense
+    own_scale: Float[Array, " W"]
+    widen: Dense
+    narrow: Dense
+
+    def __init__(self, width: int, key: Key[Array, ""]):
+        ask_key, hear_key, widen_key, narrow_key = jax.random.split(key, 4)
+        self.scale = jnp.ones((width,))
+        self.ask = Dense(width, 3 * width // 2, 1.0, ask_key)
+        self.hear = Dense(width // 2, width, 0.5, hear_key)
+        self.own_scale = jnp.ones((width,))
+        self.widen = Dense(width, 2 * width, 1.0, widen_key)
+        self.narrow = Dense(2 * width, width, 0.5, narrow_key)
+
+    def __call__(self, x: Float[Array, "N U V W"]) -> Float[Array, "N U V W"]:
+        """Two residual steps."""
+        num, u, v, _ = x.shape
+        asked = self.ask(normalise(x, self.scale)).reshape(num, u * v, 3, NUM_VOICES, -1)
+        query, key, value = (asked[:, :, at] for at in range(3))
+        fits = jnp.einsum("nphd,nqhd->nhpq", query, key) / asked.shape[-1] ** 0.5
+        heard = jnp.einsum("nhpq,nqhd->nphd", jax.nn.softmax(fits), value)
+        x = x + self.hear(heard.reshape(num, u, v, -1))
+        return x + self.narrow(jax.nn.gelu(self.widen(normalise(x, self.own_scale))))
+
+
 def normalise(x: Float[Array, "*S W"], scale: Float[Array, " W"]) -> Float[Array, "*S W"]:
     """Root mean square normalisation (Zhang and Sennrich 2019)."""
     size = jax.lax.rsqrt(jnp.square(x).mean(-1, keepdims=True) + 1e-6)
     return x * size * scale.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
+NUM_VOICES = 4
+"""Heads of attention."""
 RING = ((0, 0), (1, 1), (1, 1), (0, 0))
 """Fills the places of the outer ring, about which nothing is said."""
 
@@ -164,7 +197,7 @@ class VoxelNetwork(eqx.Module):
     broadcast: Dense
     place: Float[Array, "X Z W"]
     """What is known of each column before anything is seen."""
-    blocks: tuple[Block, ...]
+    blocks: tuple[tuple[Block, Exchange], ...]
     scale: Float[Array, " W"]
     goal_head: Dense
     copy_head: Dense
@@ -174,7 +207,7 @@ class VoxelNetwork(eqx.Module):
 
     def __init__(self, sizes: Sizes, prior: Float[Array, "X Y Z M"], key: Key[Array, ""]):
         """`prior` is the probability of each kind at each cell before anything is seen, nowhere 0."""
-        keys = iter(jax.random.split(key, 8 + sizes.depth))
+        keys = iter(jax.random.split(key, 8 + 2 * sizes.depth))
         x, y, z = sizes.shape
         kinds, width, inner = sizes.num_kinds, sizes.width, y - 2
         num_everywhere, num_near = 2 * y + sizes.num_traces, 9
@@ -186,7 +219,7 @@ class VoxelNetwork(eqx.Module):
         self.stem = jax.random.normal(next(keys), (y, sizes.embedding, width)) / (y * sizes.embedding) ** 0.5
         self.broadcast = Dense(num_globals, width, 0.5, next(keys))
         self.place = 0.02 * jax.random.normal(next(keys), (x, z, width))
-        self.blocks = tuple(Block(width, next(keys)) for _ in range(sizes.depth))
+        self.blocks = tuple((Block(width, next(keys)), Exchange(width, next(keys))) for _ in range(sizes.depth))
         self.scale = jnp.ones((width,))
         self.goal_head = Dense(width, inner * kinds, 0.1, next(keys))
         self.copy_head = Dense(width, inner * (num_everywhere + num_near), 0.0, next(keys))
@@ -221,8 +254,8 @@ class VoxelNetwork(eqx.Module):
             [leaf.reshape(len(scalars), -1) for leaf in (copied.everywhere, heading, scalars)], -1
         )
         h = self.columns(cells, kinds) + self.broadcast(everywhere)[:, None, None] + self.place[None]
-        for number, block in enumerate(self.blocks):
-            h = block(h if number == 0 else jnp.pad(h, RING))
+        for number, (look, exchange) in enumerate(self.blocks):
+            h = exchange(look(h if number == 0 else jnp.pad(h, RING)))
         return Reading(normalise(h, self.scale), copied)
 
     def speak(self, reading: Reading) -> Heads:
