@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from tacit.app import session as sessions
@@ -28,6 +27,7 @@ from tacit.app.session import Session, Wish
 from tacit.app.session_messages import Break, Message, MessageError, Place, Step
 from tacit.app.session_players import Players, sample_house
 from tacit.core import HUMAN
+from tacit.games.building.actions import PASS
 from tacit.games.building.game import BuildingGame, House, building_game
 from tacit.storage import StorageError
 
@@ -257,4 +257,4 @@ def warm_up(seated: Players) -> None:
     session = sessions.accept(seated, session, messages.Judge((x, y, z), 0, True))
     session = sessions.accept(seated, session, messages.Place((0, 2, 0), 2))
     choice = sessions.choose(seated, session)
-    sessions.acted(seated, session, choice, int(jnp.int32(0)))
+    sessions.acted(seated, session, choice, PASS)

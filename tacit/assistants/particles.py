@@ -98,9 +98,11 @@ class Particles(Assistant):
 
     def tell(self, memory: Knowledge, log_likelihood: Float[Array, "X Y Z M"]) -> Knowledge:
         """The memory after evidence about single cells, which counts beside what was seen, within the same bounds."""
-        total = memory.evidence + log_likelihood.reshape(memory.evidence.shape)
-        total = jnp.maximum(total - total.max(axis=1, keepdims=True), -self.bound)
-        return memory._replace(evidence=total)
+        return memory._replace(evidence=self.bounded(memory.evidence + log_likelihood.reshape(memory.evidence.shape)))
+
+    def bounded(self, evidence: Float[Array, "N M"]) -> Float[Array, "N M"]:
+        """Evidence about each cell, less its greatest, and no less than the bound allows."""
+        return jnp.maximum(evidence - evidence.max(axis=1, keepdims=True), -self.bound)
 
     def thoughts(self, memory: Knowledge) -> Thoughts:
         """What each cell probably should be."""
@@ -114,8 +116,7 @@ class Particles(Assistant):
         reading = evidence.read(memory.people, memory.log_people, memory.last, scene, action, flat)
         started = observation.time > 0
         gained = jnp.where(started, reading.cells, 0.0)
-        total = memory.evidence + gained
-        total = jnp.maximum(total - total.max(axis=1, keepdims=True), -self.bound)
+        total = self.bounded(memory.evidence + gained)
         belief = self.renew(memory.belief, total, key)
         return Knowledge(
             belief=belief,

@@ -13,7 +13,8 @@ are the same for every kind (a copying mechanism: Gu et al. 2016, arXiv 1603.063
     logits(x, k) = prior(x, k) + learned(x, k) + Σ_i a_i(x) · everywhere_i(k) + Σ_j b_j(x) · near_j(x, k)
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -188,6 +189,16 @@ def per_cell(said: Float[Array, "N U V E"], num_heights: int) -> Float[Array, "N
     return padded.reshape(num, x, z, num_heights, -1).transpose(0, 1, 3, 2, 4)
 
 
+Said = TypeVar("Said")
+
+
+def in_rows(say: Callable[..., Said], *moments: Array) -> Said:
+    """What `say` makes of moments in a row, for any leading axes of theirs. The last array has one axis of its own."""
+    batch = moments[-1].shape[:-1]
+    said = say(*(leaf.reshape(-1, *leaf.shape[len(batch) :]) for leaf in moments))
+    return jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), said)
+
+
 class VoxelNetwork(eqx.Module):
     """Planes in, heads out. The goal's logits start at a prior's; in the outer ring, top and bottom they stay there."""
 
@@ -235,10 +246,7 @@ class VoxelNetwork(eqx.Module):
         scalars: Float[Array, "*B S"],
     ) -> Heads:
         """The heads of each moment. To learn from many, hand them over at once: under `jax.vmap` gradients are slow."""
-        batch = scalars.shape[:-1]
-        moments = (cells, kinds, traces, heading, scalars)
-        heads = self.speak(self.read(*(leaf.reshape(-1, *leaf.shape[len(batch) :]) for leaf in moments)))
-        return jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), heads)
+        return in_rows(lambda *rows: self.speak(self.read(*rows)), cells, kinds, traces, heading, scalars)
 
     def read(
         self,
@@ -323,11 +331,11 @@ class CounselNetwork(eqx.Module):
         scalars: Float[Array, "*B S"],
     ) -> Counsel:
         """What is said of each moment; as with `VoxelNetwork`, hand many over at once."""
-        batch = scalars.shape[:-1]
-        moments = (cells, kinds, traces, heading, scalars)
-        reading = self.voxels.read(*(leaf.reshape(-1, *leaf.shape[len(batch) :]) for leaf in moments))
+        return in_rows(lambda *rows: self.speak(self.voxels.read(*rows)), cells, kinds, traces, heading, scalars)
+
+    def speak(self, reading: Reading) -> Counsel:
+        """What is said of N readings."""
         edits = per_cell(self.policy_head(reading.places), self.voxels.sizes.shape[1])
         overall = summary(reading.places)
         rest, value = self.rest_head(overall), self.value_head(overall)[:, 0]
-        said = Counsel(self.voxels.speak(reading), edits[..., 0], edits[..., 1], rest[:, :6], rest[:, 6], value)
-        return jax.tree.map(lambda leaf: leaf.reshape(*batch, *leaf.shape[1:]), said)
+        return Counsel(self.voxels.speak(reading), edits[..., 0], edits[..., 1], rest[:, :6], rest[:, 6], value)

@@ -21,7 +21,6 @@ from tacit.evaluation.compare import Contender, Contest, run
 from tacit.evaluation.metrics import BUILDING_FIGURES
 from tacit.games import building_small
 from tacit.games.building import actions as factored
-from tacit.games.building.actions import MOVE, PASS, PLACE
 from tacit.games.building.game import BuildingGame
 from tacit.humans import builder
 from tacit.learning.counsel import FULL, Advice, Choices, Config, Lesson
@@ -107,7 +106,7 @@ class SearchedBuilding(Source):
             node: Node = root.embedding
             promise = model.promise(node.belief.astype(jnp.float32), node.seen)
             prior = factored.first_choices(promise, node.seen.legal[ASSISTANT])
-            slots = first_choice(tried, self.game)
+            slots = factored.first_choice(tried, self.game.num_kinds, self.game.num_cells)
             considered = jnp.zeros_like(prior, bool).at[slots].set(jnp.take(prior, slots) > -jnp.inf)
             improved = jnp.zeros_like(prior).at[slots].add(weights)
             believed = jnp.round(FULL * jnp.moveaxis(node.belief.astype(jnp.float32), -1, 0)).astype(jnp.uint8)
@@ -135,13 +134,6 @@ class SearchedBuilding(Source):
         num = self.game.num_cells
         rest, place, remove, move = jnp.split(choices.astype(jnp.float16), (1, 1 + num, 1 + 2 * num))
         return Choices(place.reshape(self.game.shape), remove.reshape(self.game.shape), move, rest[0])
-
-
-def first_choice(actions: Int[Array, " K"], game: BuildingGame) -> Int[Array, " K"]:
-    """Which first choice each action begins with."""
-    what, cell, _, direction = factored.decode(actions, game.num_kinds, game.num_cells)
-    edits = jnp.where(what == PLACE, 1 + cell, 1 + game.num_cells + cell)
-    return jnp.where(what == PASS, 0, jnp.where(what == MOVE, 1 + 2 * game.num_cells + direction, edits))
 
 
 def looking_back(

@@ -6,7 +6,6 @@ from typing import Any
 
 import nicegui
 from nicegui import ui
-from nicegui.events import GenericEventArguments
 
 _THREE = Path(nicegui.__file__).parent / "elements" / "scene" / "dist"
 
@@ -21,14 +20,10 @@ class Voxels(ui.element, component="voxels.js", esm={"nicegui-scene": str(_THREE
         super().__init__()
         self._props |= {"world": None, "tool": "build", "kind": 2, "threshold": 0.35, "outline": True}
         self.on("say", lambda event: said(event.args))
-        self.on("point", lambda event: pointed(_argument(event)), throttle=0.08)
+        self.on("point", lambda event: pointed(event.args), throttle=0.08)
 
     def show(self, name: str, value: Any) -> None:
         """Change one of the properties: world, tool, kind, threshold, outline."""
         if self._props[name] != value:
             self._props[name] = value
             self.update()
-
-
-def _argument(event: GenericEventArguments) -> Any:
-    return event.args

@@ -143,13 +143,19 @@ def chosen(choice: Int[Array, "*B"], kind: Int[Array, "*B"], num_kinds: int, num
     return jnp.where(places, kind * num_cells + choice, others).astype(jnp.int32)
 
 
+def first_choice(action: Int[Array, "*B"], num_kinds: int, num_cells: int) -> Int[Array, "*B"]:
+    """Which first choice an action begins with; the inverse of `chosen`."""
+    what, cell, _, _ = decode(action, num_kinds, num_cells)
+    others = jnp.where(what == PASS, 0, action - (num_kinds - 1) * num_cells)
+    return jnp.where(what == PLACE, 1 + cell, others)
+
+
 def log_prob(logits: EditLogits, legal: EditLegal, action: Int[Array, ""]) -> Float[Array, ""]:
     """Log-probability that `sample` gives `action`; -inf when it is not legal."""
     num_cells, num_kinds = logits.kind.shape
     what, cell, kind, _ = decode(action, num_kinds, num_cells)
     choices = first_choices(logits, legal)
-    places = what == PLACE
-    choice = jnp.where(places, 1 + cell, jnp.where(what == PASS, 0, action - (num_kinds - 1) * num_cells))
+    places, choice = what == PLACE, first_choice(action, num_kinds, num_cells)
     row = jnp.where(places, logits.kind[cell, FIRST_PLACEABLE:], 0.0)
     log_kind = jnp.where(kind >= FIRST_PLACEABLE, row[kind - FIRST_PLACEABLE], -jnp.inf) - jax.nn.logsumexp(row)
     log_choice = choices[choice] - jax.nn.logsumexp(choices)
