@@ -81,16 +81,16 @@ class Schedule:
     """How much is played and learned, and how fast."""
 
     num_rounds: int = 44
-    num_updates: int = 60
+    num_updates: int = 120
     """Updates a round."""
     num_kept: int = 8
     """Rounds whose lessons are learned from; older ones are dropped."""
     num_worlds: int = 1024
     num_held_out: int = 64
     """Of these, how many are for validation alone."""
-    batch: int = 128
+    batch: int = 64
     """A multiple of 8."""
-    learning_rate: float = 0.03
+    learning_rate: float = 0.015
     warm_up: int = 50
     """Updates until the learning rate is reached; it then falls to nothing along a cosine."""
     clip: float = 1.0

@@ -35,7 +35,7 @@ from tacit.storage import shipped
 TRAINING = Search(num_simulations=16, max_depth=8)
 PLAYING = Search(num_simulations=50, max_depth=8)
 NUM_CANDIDATES = 16
-CONFIG = Config(num_rounds=60, num_updates=24, num_worlds=256, num_held_out=16, learning_rate=0.01, patience=60)
+CONFIG = Config(num_rounds=60, num_updates=48, num_worlds=256, num_held_out=16, learning_rate=0.01, patience=60)
 NUM_TRIALS = 64
 """Episodes that the finished assistant is tried in."""
 TRIED = ("human_actions", "assistant_share", "goal_completed", "calibration_error_acted")
