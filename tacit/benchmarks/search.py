@@ -4,7 +4,8 @@ The network's place is taken by a stand-in that costs little: `StandIn` reads pr
 off fixed rules. All else is as an assistant has it: turns by the game's own `step`, both players' masks of reach and
 sight at every node, the human drawn anew at every visit, a belief of its own for every node, K candidates a node. So
 what is measured is the tree and the world. Before that the tree alone, on a world by tables where nothing is chance,
-against mctx on the same tables in the same run; mctx belongs to the tests, and without it there is no ratio.
+against mctx on the same tables in the same run; mctx belongs to the tests, and without it there is no ratio. After it
+one whole decision of AssistanceZero, its network included, as someone who plays with it waits for it.
 """
 
 import importlib
@@ -13,19 +14,24 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float16, Int, Key
+from jaxtyping import Array, Float, Float16, Int, Key, UInt8
 
-from tacit.core import HUMAN
+from tacit.assistants.assistancezero import AssistanceZero, Skill
+from tacit.assistants.greedy import sizes
+from tacit.core import ASSISTANT, HUMAN
 from tacit.games import building_paper, building_small
 from tacit.games.building import actions as factored
 from tacit.games.building.actions import EditLogits
 from tacit.games.building.blocks import FIRST_PLACEABLE
 from tacit.games.building.game import BuildingGame, State
 from tacit.games.building.hand import earned, gains
-from tacit.planning.tree_policies import Puct
+from tacit.learning.goals import Config as Goals
+from tacit.learning.networks import CounselNetwork, VoxelNetwork
+from tacit.planning.tree_policies import Gumbel, Puct
 from tacit.planning.tree_search import Config, Leaf, SearchModel, prune, search
 
 BATCHES = (1, 32)
@@ -33,6 +39,8 @@ NUM_SIMULATIONS = 50
 NUM_CANDIDATES = 32
 SHARPNESS = 6.0
 """Logits per unit of expected gain, of both players' stand-ins."""
+FULL = 250
+"""A probability of 1, in a byte."""
 NUM_STATES = 512
 """Of the world by tables."""
 NUM_REPEATS = 10
@@ -43,8 +51,9 @@ class Moment(NamedTuple):
     """What a node keeps: the world, what each cell probably should be, and weights of the human's first choices."""
 
     state: State
-    belief: Float16[Array, "N M"]
-    weights: Float[Array, " F"]
+    belief: UInt8[Array, "N M"]
+    """In parts of FULL."""
+    weights: Float16[Array, " F"]
 
 
 class StandIn(SearchModel):
@@ -52,10 +61,10 @@ class StandIn(SearchModel):
 
     game: BuildingGame
 
-    def look(self, state: State, belief: Float16[Array, "N M"]) -> Leaf:
+    def look(self, state: State, belief: UInt8[Array, "N M"]) -> Leaf:
         """What a network would say of a world and a belief."""
         game = self.game
-        chances = belief.astype(jnp.float32)
+        chances = belief.astype(jnp.float32) / FULL
         gain = gains(state.blocks, chances.reshape(*game.shape, -1))
         place, remove = (SHARPNESS * x.reshape(-1) for x in gain)
         logits = EditLogits(jnp.zeros(()), place, chances, remove, jnp.zeros((6,)))
@@ -66,12 +75,13 @@ class StandIn(SearchModel):
         actions = factored.chosen(choices, kind, game.num_kinds, game.num_cells)
         value = jnp.maximum(gain.place, 0.0).mean()
         discount = jnp.where(state.time < game.horizon, game.discount, 0.0)
-        return Leaf(Moment(state, belief, factored.weights(human)), actions, prior, value, discount)
+        moment = Moment(state, belief, factored.weights(human).astype(jnp.float16))
+        return Leaf(moment, actions, prior, value, discount)
 
     def human(self, embedding: Moment, key: Key[Array, ""]) -> Int[Array, ""]:
         """Draw what and where, then of which kind by the belief about the cell."""
         uniforms = jax.random.uniform(key, (2,))
-        choice = factored.draw(embedding.weights, uniforms[0])
+        choice = factored.draw(embedding.weights.astype(jnp.float32), uniforms[0])
         cell = jnp.clip(choice - 1, 0, self.game.num_cells - 1)
         kind = factored.draw(embedding.belief[cell, FIRST_PLACEABLE:].astype(jnp.float32), uniforms[1])
         return factored.chosen(choice, kind + FIRST_PLACEABLE, self.game.num_kinds, self.game.num_cells)
@@ -81,14 +91,15 @@ class StandIn(SearchModel):
         state = self.game.step(embedding.state, jnp.stack([human, action]), jax.random.key(0))
         cell, after = state.edits.cell[HUMAN], state.edits.after[HUMAN]
         here = jnp.maximum(cell, 0)
-        told = 0.1 * embedding.belief[here] + 0.9 * jax.nn.one_hot(after, self.game.num_kinds, dtype=jnp.float16)
+        surely = jnp.where(jnp.arange(self.game.num_kinds) == after, 9 * FULL // 10, 0).astype(jnp.uint8)
+        told = embedding.belief[here] // 10 + surely
         belief = embedding.belief.at[here].set(jnp.where(cell >= 0, told, embedding.belief[here]))
         return self.look(state, belief)
 
     def reward(self, belief: Moment, before: Moment, after: Moment) -> Float[Array, "2"]:
         """E[s(after) - s(before)] of each player's edit."""
         del before
-        return earned(after.state.edits, belief.belief.astype(jnp.float32))
+        return earned(after.state.edits, belief.belief.astype(jnp.float32) / FULL)
 
 
 class Tables(SearchModel):
@@ -128,12 +139,12 @@ def tables() -> Tables:
     return Tables(jnp.asarray(rng.integers(0, NUM_STATES, size), jnp.int32), *reals)
 
 
-def moments(game: BuildingGame, batch: int) -> tuple[State, Float16[Array, "B N M"]]:
+def moments(game: BuildingGame, batch: int) -> tuple[State, UInt8[Array, "B N M"]]:
     """Beginnings of episodes, and a belief in each that is mostly right."""
 
     def one(key: Key[Array, ""]) -> tuple[State, Array]:
         goal = jax.nn.one_hot(game.sample_theta(key).reshape(-1), game.num_kinds)
-        return game.init(key), (0.7 * goal + 0.3 / game.num_kinds).astype(jnp.float16)
+        return game.init(key), jnp.round(FULL * (0.7 * goal + 0.3 / game.num_kinds)).astype(jnp.uint8)
 
     return jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), batch))
 
@@ -177,8 +188,20 @@ def mctxs(model: Tables, root: Leaf) -> float | None:
         return seconds(lambda: run(model, root, jax.random.key(1)))
 
 
+def decision(game: BuildingGame) -> float:
+    """Seconds that AssistanceZero takes from what it sees to what it does; weights cost the same whatever they say."""
+    chosen, prior = Goals(), jnp.full((*game.shape, game.num_kinds), 1.0 / game.num_kinds)
+    voxels = VoxelNetwork(sizes(game, chosen.width, chosen.depth, chosen.embedding), prior, jax.random.key(0))
+    skill = Skill(CounselNetwork(voxels, jax.random.key(1)), jnp.asarray(0.5))
+    assistant = AssistanceZero(game, skill, Gumbel(scale=0.0), Config(NUM_SIMULATIONS))
+    sees = game.observe(game.init(jax.random.key(2)))[ASSISTANT]
+    decide = eqx.filter_jit(assistant.logits)
+    memory = assistant.init(jax.random.key(3))
+    return seconds(lambda: decide(memory, sees, jax.random.key(4)))
+
+
 def make() -> list[dict[str, Any]]:
-    """Time the tree alone, and with both sizes of world, at each batch size."""
+    """Time the tree alone, with both sizes of world at each batch size, and a decision with the network."""
     rows, alone = [], {}
     simple = tables()
     for batch in BATCHES:
@@ -210,4 +233,6 @@ def make() -> list[dict[str, Any]]:
             }
             name = f"{shape} with a stand-in for the network, batch {batch}"
             rows += [{"name": name, "value": value, "unit": unit, **nothing} for unit, value in values.items()]
+        name, unit = f"{shape} with the network, one decision", f"ms/{NUM_SIMULATIONS} simulations"
+        rows.append({"name": name, "value": round(1e3 * decision(model.game), 1), "unit": unit, **nothing})
     return rows

@@ -191,10 +191,14 @@ def _plant(root: Leaf, num_nodes: int) -> Tree:
     def room(x: Array, fill: int = 0) -> Array:
         return jnp.full((x.shape[0], num_nodes, *x.shape[1:]), fill, x.dtype)
 
+    def copies(x: Array) -> Array:
+        # One plain copy; to leave the other places empty XLA would ask of every entry which place it is in.
+        return jnp.broadcast_to(x[:, None], (batch, num_nodes, *x.shape[1:]))
+
     numbers, reals = jnp.zeros((batch,), jnp.int32), jnp.zeros((batch,))
     rows = jnp.zeros((batch, width), jnp.int32)
     tree = Tree(
-        embedding=jax.tree.map(room, root.embedding),
+        embedding=jax.tree.map(copies, root.embedding),
         actions=room(rows),
         logits=room(root.logits),
         visits=room(rows),

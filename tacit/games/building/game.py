@@ -252,10 +252,11 @@ class BuildingGame(Game):
         after = jnp.where(edited, jnp.where(placing, kind, AIR).astype(jnp.int8), before)
         target = feet + jnp.array(DIRECTIONS, jnp.int32)[direction]
         moved = (what == MOVE) & can_stand(state.blocks, target, other)
-        here = (jnp.arange(self.num_cells, dtype=jnp.int32) == jnp.where(edited, index, -1)).reshape(self.shape)
+        # No place is meant where nothing was edited. To choose cell by cell, XLA would do again for every reader.
+        here = tuple(jnp.where(edited, cell, self.num_cells))
         state = state._replace(
-            blocks=jnp.where(here, after, state.blocks),
-            touched=jnp.where(here, jnp.int8(player + 1), state.touched),
+            blocks=state.blocks.at[here].set(after, mode="drop"),
+            touched=state.touched.at[here].set(jnp.int8(player + 1), mode="drop"),
             feet=state.feet.at[player].set(jnp.where(moved, target, feet)),
         )
         cell = jnp.where(edited, index, -1).astype(jnp.int32)

@@ -100,7 +100,10 @@ class Rays(NamedTuple):
     box: np.ndarray
     """Which target each cell of the cube around the head is: [D, D, D]. The last target stands for all the others."""
     offered: np.ndarray
-    """The same, but of targets that are too far away, from centre to centre, to be offered none are seen: [12, L]."""
+    """The same for each cell that is near enough to be offered, from centre to centre, and for the others in the
+
+    smallest cube around the head that holds them all, of whose sides none is seen: [12, E, E, E].
+    """
 
 
 @functools.cache
@@ -125,7 +128,8 @@ def rays(reach: float) -> Rays:
 
     box = np.zeros((len(span),) * 3, np.int16)
     ways_to = []
-    far = []
+    near = int(reach)
+    offered = np.full((2 * len(DIRECTIONS), *(2 * near + 1,) * 3), len(seen), np.int32)
     for cell in cube:
         ways = [(cell, side) for side in range(len(DIRECTIONS))]
         ways += [((cell[0] + x, cell[1] + y, cell[2] + z), side ^ 1) for side, (x, y, z) in enumerate(DIRECTIONS)]
@@ -133,7 +137,8 @@ def rays(reach: float) -> Rays:
         if min(row) < len(seen):
             box[cell[0] + radius, cell[1] + radius, cell[2] + radius] = len(ways_to)
             ways_to.append(row)
-            far.append(sum(x * x for x in cell) > reach * reach)
+            if sum(x * x for x in cell) <= reach * reach:
+                offered[:, cell[0] + near, cell[1] + near, cell[2] + near] = row
         else:
             box[cell[0] + radius, cell[1] + radius, cell[2] + radius] = -1
     box[box < 0] = len(ways_to)
@@ -144,7 +149,7 @@ def rays(reach: float) -> Rays:
         tuple(map(len, planes)),
         uses,
         box,
-        np.where([*far, True], len(seen), uses),
+        offered,
     )
 
 
@@ -191,17 +196,28 @@ def neighbours(grid: Bool[Array, "X Y Z"]) -> UInt16[Array, "X Y Z"]:
     return bits
 
 
+def in_place(ways: UInt16[Array, "E E E"], centre: Int[Array, "3"], shape: tuple[int, ...]) -> UInt16[Array, "X Y Z"]:
+    """A cube of cells around `centre`, cut to a world of this shape or filled up with 0."""
+    size = ways.shape[0]
+    placed = jnp.pad(ways, ((0, 1),) * 3)
+    for axis, (length, middle) in enumerate(zip(shape, centre, strict=True)):
+        index = jnp.arange(length, dtype=centre.dtype) - middle + size // 2
+        within = (index >= 0) & (index < size)
+        # By axis, and stored in between, rows are copied; cell by cell would cost three times as much.
+        rows = jnp.take(placed, jnp.where(within, index, size), axis, mode="clip")
+        placed = jax.lax.optimization_barrier(rows)
+    return placed
+
+
 class Sight(eqx.Module):
     """The rays of one reach in worlds of one shape, ready to be tested. Letters as in `Rays`; K rays a side at most."""
 
-    cells: Int32[Array, "C 3"]
+    cells: Int32[Array, "3 C"]
     masks: UInt32[Array, "W R"]
     by_side: UInt32[Array, "G1 K W"]
     uses: Int32[Array, "12 L"]
-    offered: Int32[Array, "12 L"]
+    offered: Int32[Array, "12 E E E"]
     box: Int16[Array, "D D D"]
-    targets: Int16[Array, "X2 Y2 Z2"]
-    """`box` with so much around it that every world lies within it, wherever the head is."""
     inner: UInt16[Array, "X Y Z"]
     """Which neighbours of a cell are in the world, as bits 6 to 11."""
     counts: tuple[int, ...] = eqx.field(static=True)
@@ -218,14 +234,12 @@ class Sight(eqx.Module):
         for k, count in enumerate(table.counts):
             by_side[:count, k] = table.masks[:, start : start + count].T
             start += count
-        self.cells = jnp.asarray(table.cells)
+        self.cells = jnp.asarray(table.cells.T)
         self.masks = jnp.asarray(table.masks)
         self.by_side = jnp.asarray(by_side)
         self.uses = jnp.asarray(table.uses)
         self.box = jnp.asarray(table.box)
         self.offered = jnp.asarray(table.offered)
-        nowhere = table.uses.shape[1] - 1
-        self.targets = jnp.asarray(np.pad(table.box, [(size, size) for size in shape], constant_values=nowhere))
         self.inner = neighbours(jnp.ones(shape, bool)) << len(DIRECTIONS)
         self.counts = table.counts
 
@@ -236,11 +250,14 @@ class Sight(eqx.Module):
 
         Above the top all is empty. Elsewhere beyond the edge it does not matter: no ray goes there and comes back.
         """
-        cells = self.cells + head(feet)[None]
+        # The axis comes first and bits are set by OR, or XLA would not make one pass of all this.
+        cells = jnp.moveaxis(self.cells + head(feet)[:, None], 0, -1)
         filled = (look_up(blocks, cells) != AIR) & (cells[:, 1] < blocks.shape[1])
-        blocked = (filled | inside(cells, other)).at[-1].set(True)
-        bits = blocked.reshape(-1, 32).astype(jnp.uint32) << jnp.arange(32, dtype=jnp.uint32)[None]
-        return bits.sum(-1, dtype=jnp.uint32)
+        blocked = (filled | inside(cells, other)).reshape(-1, 32).astype(jnp.uint32)
+        words = (blocked << jnp.arange(32, dtype=jnp.uint32)[None]).sum(-1, dtype=jnp.uint32)
+        no_cell = np.zeros(words.shape, np.uint32)
+        no_cell[-1] = 1 << 31
+        return words | no_cell
 
     def legal(self, blocks: Int8[Array, "X Y Z"], feet: Int[Array, "3"], other: Int[Array, "3"]) -> EditLegal:
         """What the player with these `feet` is offered: MBAG's mask, but moves by the rule that moves are judged by.
@@ -256,15 +273,13 @@ class Sight(eqx.Module):
             for end, count in zip(ends, self.counts, strict=True)
         ]
         seen = functools.reduce(jnp.logical_or, planes)
-        bits = jnp.arange(len(self.offered), dtype=jnp.uint16)[:, None]
+        bits = jnp.arange(len(self.offered), dtype=jnp.uint16)[:, None, None, None]
         ways = (seen[self.offered].astype(jnp.uint16) << bits).sum(0, dtype=jnp.uint16)
-        corner = jnp.array(blocks.shape, feet.dtype) + self.box.shape[0] // 2 - head(feet)
-        targets = jax.lax.dynamic_slice(self.targets, corner, blocks.shape).astype(jnp.int32)
         cells = jnp.moveaxis(jnp.indices(blocks.shape, dtype=jnp.int32), 0, -1)
         air = blocks == AIR
         bodies = inside(cells, feet) | inside(cells, other)
         wanted = jnp.where(air & ~bodies, neighbours(~air), jnp.where(air | (blocks == BEDROCK), 0, self.inner))
-        legal = ways[targets] & wanted != 0
+        legal = in_place(ways, head(feet), blocks.shape) & wanted != 0
         moves = feet[None] + jnp.array(DIRECTIONS, feet.dtype)
         return EditLegal((legal & air).reshape(-1), (legal & ~air).reshape(-1), can_stand(blocks, moves, other))
 
