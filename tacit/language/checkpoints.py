@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 
 from tacit.language.game import Contest
-from tacit.language.learner import Learner
+from tacit.language.learner import AnyLearner
 from tacit.language.replay import Pool
 from tacit.language.rounds import Memory
 from tacit.language.watch import Trials
@@ -26,7 +26,7 @@ from tacit.storage import StorageError, write_atomically
 FORMAT = 1
 
 
-def save(path: Path, num_done: int, learners: Mapping[str, Learner], memory: Memory, config: Any) -> None:
+def save(path: Path, num_done: int, learners: Mapping[str, AnyLearner], memory: Memory, config: Any) -> None:
     """Write everything that the next round needs, atomically."""
     header = {
         "format": FORMAT,
@@ -46,7 +46,7 @@ def save(path: Path, num_done: int, learners: Mapping[str, Learner], memory: Mem
     write_atomically(path, safetensors.torch.save(tensors, {"tacit": json.dumps(header)}))
 
 
-def load(path: Path, learners: Mapping[str, Learner], config: Any) -> tuple[int, Memory]:
+def load(path: Path, learners: Mapping[str, AnyLearner], config: Any) -> tuple[int, Memory]:
     """Put the learners where they were, and say how many rounds are done and what to remember.
 
     Raises StorageError, in one sentence, for a file that is damaged or of another training.
@@ -73,7 +73,7 @@ def load(path: Path, learners: Mapping[str, Learner], config: Any) -> tuple[int,
     return num_done, memory
 
 
-def _about(learners: Mapping[str, Learner], config: Any) -> dict[str, Any]:
+def _about(learners: Mapping[str, AnyLearner], config: Any) -> dict[str, Any]:
     """What has to be the same for a training to go on; it may be given more rounds."""
     chosen = {name: value for name, value in dataclasses.asdict(config).items() if name != "num_rounds"}
     steps = {name: dataclasses.asdict(learner.config) for name, learner in learners.items()}
@@ -81,7 +81,7 @@ def _about(learners: Mapping[str, Learner], config: Any) -> dict[str, Any]:
     return json.loads(json.dumps({"configuration": chosen, "learners": steps, "starting model": starts}))
 
 
-def _tensors(learner: Learner) -> dict[str, torch.Tensor]:
+def _tensors(learner: AnyLearner) -> dict[str, torch.Tensor]:
     """Parameters, each once, and the optimiser's memory of each."""
     found: dict[str, torch.Tensor] = {}
     for name, parameter in learner.speaker.named_parameters():
@@ -92,7 +92,7 @@ def _tensors(learner: Learner) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def _restore(learner: Learner, found: Mapping[str, torch.Tensor], path: Path) -> None:
+def _restore(learner: AnyLearner, found: Mapping[str, torch.Tensor], path: Path) -> None:
     for name, parameter in learner.speaker.named_parameters():
         kept = {part.partition(".")[0]: found[part] for part in found if part.partition(".")[2] == name}
         if "parameter" not in kept or kept["parameter"].shape != parameter.shape:
@@ -104,7 +104,7 @@ def _restore(learner: Learner, found: Mapping[str, torch.Tensor], path: Path) ->
         }
 
 
-def _checksum(learner: Learner) -> int:
+def _checksum(learner: AnyLearner) -> int:
     """CRC-32 of the model at the start, parameter by parameter."""
     total = 0
     for _, parameter in learner.start.named_parameters():

@@ -10,14 +10,16 @@ divergence"). Samples are drawn by the model as it is, so that there is nothing 
 import copy
 import dataclasses
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
-from tacit.language.models import Speaker, Speech
+from tacit.language.models import Speaker
 from tacit.language.rounds import Lesson
+from tacit.language.score_critic import ScoreCritic
 
 Numbers = dict[str, float]
 """Figures to watch, by name."""
@@ -36,12 +38,15 @@ class Config:
     at_once: int = 16
 
 
+Model = TypeVar("Model", Speaker, ScoreCritic)
+
+
 @dataclasses.dataclass(frozen=True)
-class Learner:
+class Learner(Generic[Model]):
     """A model that learns, the same as it was at the start, and what the optimiser remembers."""
 
-    speaker: Speaker
-    start: Speaker
+    speaker: Model
+    start: Model
     optimiser: Optimizer
     config: Config
 
@@ -62,10 +67,10 @@ class Learner:
             kept = np.flatnonzero(lesson.kept)
             for start in range(0, len(kept), self.config.at_once):
                 rows = torch.from_numpy(kept[start : start + self.config.at_once])
-                speech = Speech(*(part[rows.to(part.device)] for part in lesson.samples.trace))
-                found = self.speaker.log_probs(speech)
+                said = lesson.samples.trace.at(rows)
+                found = self.speaker.log_probs(said)
                 with torch.no_grad():
-                    before = self.start.log_probs(speech)
+                    before = self.start.log_probs(said)
                 gap = before - found
                 apart = (gap.exp() - gap - 1.0).sum() / num_kept
                 weights = torch.from_numpy(lesson.weights)[rows].to(found)
@@ -74,7 +79,11 @@ class Learner:
         return divergence
 
 
-def begin(speaker: Speaker, config: Config) -> Learner:
+AnyLearner = Learner[Speaker] | Learner[ScoreCritic]
+"""Whoever can be taught."""
+
+
+def begin(speaker: Model, config: Config) -> Learner[Model]:
     """A learner that starts from `speaker`, which it will change; what it was is kept apart."""
     start = copy.deepcopy(speaker).requires_grad_(False).eval()
     # Dropout would make the model that is taught another one than the model that spoke.

@@ -40,9 +40,9 @@ class Speech(NamedTuple):
     shown: Bool[Tensor, "B L"]
     spoken: Bool[Tensor, "B T"]
 
-    def rows(self, start: int, stop: int) -> "Speech":
+    def at(self, rows: Int[Tensor, " n"]) -> "Speech":
         """Some of the samples."""
-        return Speech(self.tokens[start:stop], self.shown[start:stop], self.spoken[start:stop])
+        return Speech(self.tokens[rows], self.shown[rows], self.spoken[rows])
 
 
 class Speaker(nn.Module):
@@ -144,6 +144,19 @@ def load(path: str | Path, device: str = "cpu") -> Speaker:
     speaker = Speaker(model, tokenizer).to(device)
     check_tokenizer(speaker, str(path))
     return speaker
+
+
+def device() -> str:
+    """Where models go if nobody says: to the GPU if there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def save(speaker: Speaker, path: str | Path) -> None:
+    """Leave a model in a folder, for `load`; the folder is there when all of it is."""
+    unfinished = Path(f"{path}.unfinished")
+    speaker.model.save_pretrained(unfinished)
+    speaker.tokenizer.save_pretrained(unfinished)
+    unfinished.rename(path)
 
 
 def check_tokenizer(speaker: Speaker, name: str) -> None:

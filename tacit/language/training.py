@@ -16,11 +16,13 @@ import torch
 from tacit.language import checkpoints
 from tacit.language.advantages import advantages, role_weights
 from tacit.language.demonstrations import Demonstration
-from tacit.language.learner import Learner, Numbers
+from tacit.language.learner import AnyLearner, Learner, Numbers
+from tacit.language.models import Speaker
 from tacit.language.players import answering, judging
 from tacit.language.prompts import Roles
 from tacit.language.rounds import Config as GameConfig
 from tacit.language.rounds import Judge, Lesson, Memory, Round, Samples, play_round
+from tacit.language.score_critic import ScoreCritic
 
 Report = Callable[[int, Numbers], None]
 """What is told after every round: how many are done, and the numbers of the last one."""
@@ -51,7 +53,7 @@ class Config:
 class Step(NamedTuple):
     """Who learns what in a round, what to remember, and numbers to watch."""
 
-    lessons: list[tuple[Learner, list[Lesson]]]
+    lessons: Sequence[tuple[AnyLearner, list[Lesson]]]
     memory: Memory
     numbers: Numbers
 
@@ -60,9 +62,18 @@ Method = Callable[[Sequence[Demonstration], Memory, np.random.Generator], Step]
 """What makes lessons of a batch of demonstrations."""
 
 
-def raro(policy: Learner, critic: Learner, config: Config) -> Method:
+def raro(policy: Learner[Speaker], critic: Learner[Speaker], config: Config) -> Method:
     """RARO. If policy and critic are one learner, it learns both roles in one step; else each learns its own."""
-    judge = judging(critic.speaker, config.roles, config.verdict_tokens)
+    return _played(policy, critic, judging(critic.speaker, config.roles, config.verdict_tokens), config)
+
+
+def raro_scored(policy: Learner[Speaker], critic: Learner[ScoreCritic], config: Config) -> Method:
+    """RARO with a critic apart that scores both answers."""
+    return _played(policy, critic, critic.speaker.judge, config)
+
+
+def _played(policy: Learner[Speaker], critic: AnyLearner, judge: Judge, config: Config) -> Method:
+    """The game with a critic that is taught too."""
 
     def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
         played = _play(policy, judge, batch, memory, config, rng)
@@ -75,7 +86,7 @@ def raro(policy: Learner, critic: Learner, config: Config) -> Method:
     return method
 
 
-def raro_judged(policy: Learner, judge: Judge, config: Config) -> Method:
+def raro_judged(policy: Learner[Speaker], judge: Judge, config: Config) -> Method:
     """RARO with a critic that is not ours to teach, such as `players.judging_at` an address."""
 
     def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
@@ -85,7 +96,7 @@ def raro_judged(policy: Learner, judge: Judge, config: Config) -> Method:
     return method
 
 
-def sft(policy: Learner, config: Config) -> Method:
+def sft(policy: Learner[Speaker], config: Config) -> Method:
     """Fine-tuning: the mean log-probability of the experts' answers goes up."""
 
     def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
@@ -99,7 +110,7 @@ def sft(policy: Learner, config: Config) -> Method:
     return method
 
 
-def rlvr(policy: Learner, checker: Callable[[str, str], bool], config: Config) -> Method:
+def rlvr(policy: Learner[Speaker], checker: Callable[[str, str], bool], config: Config) -> Method:
     """The ceiling: the same answers to the same questions, rewarded by `checker(question, answer)`."""
     answer = answering(policy.speaker, config.roles, config.answer_tokens)
 
@@ -116,7 +127,7 @@ def rlvr(policy: Learner, checker: Callable[[str, str], bool], config: Config) -
 
 def train(
     method: Method,
-    learners: Mapping[str, Learner],
+    learners: Mapping[str, AnyLearner],
     demonstrations: Sequence[Demonstration],
     config: Config,
     report: Report,
@@ -157,7 +168,7 @@ def train(
 
 
 def _play(
-    policy: Learner,
+    policy: Learner[Speaker],
     judge: Judge,
     batch: Sequence[Demonstration],
     memory: Memory,
