@@ -1,0 +1,56 @@
+"""The scripted situations can be mastered by someone who knows the house, and by nobody who does not act on it."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from tacit.assistants import none, oracle
+from tacit.games import building_small
+from tacit.games.building.blocks import AIR
+from tacit.humans import builder
+from tacit.studies.behaviours import COURSE, LEAVE, SITUATIONS, tried
+
+NUM_HOUSES = 4
+
+
+@pytest.fixture(scope="module")
+def shares():
+    """What the oracle and nobody bring about in each situation."""
+    game = building_small.make("test")
+    human = builder.make(game)
+    found = {}
+    for name, member in (("oracle", oracle), ("none", none)):
+        assistant = member.make(game, human)
+        found |= {(name, situation): tried(game, assistant, situation, NUM_HOUSES, seed=5) for situation in SITUATIONS}
+    return found
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_who_knows_the_house_does_the_work(shares, situation):
+    share, came_about = shares["oracle", situation]
+    assert came_about >= 0.5
+    assert share >= 0.9
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_who_does_nothing_has_done_nothing(shares, situation):
+    assert shares["none", situation][0] == 0.0
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_the_work_is_left_undone_and_the_signs_are_given(situation):
+    houses = building_small.make("test").houses
+    scripts = jax.vmap(lambda key: SITUATIONS[situation](houses, key))(jax.random.split(jax.random.key(3), 32))
+    assert scripts.judged.any((1, 2, 3)).all()
+    steps = scripts.steps
+    # Nobody is told to put a judged cell right, and the person only asks for what the house wants.
+    touched = (steps != LEAVE) & (steps == scripts.theta[:, None, None])
+    assert not (touched & scripts.judged[:, None, None]).any()
+    person = steps[:, :, 0]
+    assert ((person == LEAVE) | (person == scripts.theta[:, None])).all()
+    if situation == "foundation":
+        above = jnp.arange(scripts.theta.shape[2]) != COURSE
+        assert not scripts.judged[:, :, above].any()
+    if situation == "correction":
+        helper = steps[:, 0, 1]
+        assert ((helper != LEAVE) & (helper != AIR))[scripts.judged].all()
