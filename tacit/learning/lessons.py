@@ -3,12 +3,14 @@
 Each round plays on in many worlds at once, with the network as it is now helping in most of them, and learns from what
 happened there: so it meets the situations that its own help brings about (DAgger: Ross, Gordon and Bagnell 2011). What
 follows one another in an episode is alike, so updates draw from the lessons of many rounds, in any order. The first
-worlds are set aside: their episodes are never learned from, and say when to stop.
+worlds are set aside: their episodes are never learned from, and say when to stop. Worlds, lessons and batches are
+shared out among all devices (`learning.devices`).
 """
 
 import abc
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -18,8 +20,10 @@ import jax
 import jax.numpy as jnp
 import optax
 import optax.contrib
+from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Int, Key
 
+from tacit.learning.devices import COPIES, ROWS, here, mesh, on_each, placed
 from tacit.learning.training import Trainer
 
 FADE = 0.7
@@ -97,7 +101,7 @@ class Schedule:
     patience: int = 15
     """Rounds after which training stops if the network has become no better on the held-out worlds."""
     num_threads: int = 2
-    """Groups of worlds that play side by side."""
+    """Groups of worlds that play side by side, each on dice of its own; more where devices cannot share so many."""
 
 
 class Learning(NamedTuple):
@@ -105,10 +109,10 @@ class Learning(NamedTuple):
 
     network: Network
     optimiser: Any
-    worlds: tuple[Worlds, ...]
-    """One entry a thread."""
+    worlds: Worlds
+    """Group after group."""
     lessons: Lessons
-    """Those that are kept, round after round in a row; the oldest is replaced first."""
+    """Those that are kept, with the axes lesson and round; the oldest round is replaced first."""
     rounds: Int[Array, ""]
     """How many rounds have been played."""
     best: Network
@@ -138,28 +142,43 @@ class LessonTrainer(Trainer):
         """Lessons of a round to learn from."""
         return (self.config.num_worlds - self.config.num_held_out) * self.source.num_moments
 
+    @property
+    def num_groups(self) -> int:
+        """Groups of worlds. Raises ValueError where worlds, lessons or batches cannot be shared out evenly."""
+        devices, config = len(jax.devices()), self.config
+        groups = math.lcm(config.num_threads, devices)
+        for what, number, parts in (
+            ("num_worlds", config.num_worlds, groups),
+            ("the lessons of a round", self.num_lessons, devices),
+            ("batch", config.batch, devices),
+        ):
+            if number % parts:
+                raise ValueError(
+                    f"{number} ({what}) cannot be shared out evenly in {parts}: give a multiple of {parts}."
+                )
+        return groups
+
     def init(self, key: Key[Array, ""]) -> Learning:
         """A network that knows nothing yet, and fresh worlds."""
-        key, network_key, *world_keys = jax.random.split(key, 2 + self.config.num_threads)
+        key, network_key, *world_keys = jax.random.split(key, 2 + self.num_groups)
         network = self.task.begin(network_key)
-        each = self.config.num_worlds // self.config.num_threads
-        worlds = tuple(self.source.begin(each, world_key) for world_key in world_keys)
+        each = self.config.num_worlds // self.num_groups
+        groups = [self.source.begin(each, world_key) for world_key in world_keys]
         with jax.numpy_dtype_promotion("standard"):
             optimiser = make_optimiser(self.config).init(eqx.filter(network, eqx.is_array))
-        one = eqx.filter_eval_shape(self.source.collect, worlds[0], network, key)[1]
-        room = self.config.num_kept * self.num_lessons
-        lessons = jax.tree.map(lambda leaf: jnp.zeros((room, *leaf.shape[2:]), leaf.dtype), one)
-        return Learning(network, optimiser, worlds, lessons, jnp.int32(0), network, jnp.float32(0), jnp.int32(0), key)
+        one = eqx.filter_eval_shape(self.source.collect, groups[0], network, key)[1]
+        room = (self.num_lessons, self.config.num_kept)
+        lessons = jax.tree.map(lambda leaf: jnp.zeros((*room, *leaf.shape[2:]), leaf.dtype), one)
+        worlds = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *groups)
+        nothing, none = jnp.float32(0), jnp.int32(0)
+        return spread(Learning(network, optimiser, worlds, lessons, none, network, nothing, none, key))
 
     def advance(self, state: Learning) -> tuple[Learning, Mapping[str, Any]]:
         """Play on, see how good the network is on the held-out worlds, then learn from the others."""
-        key, learn_key, *play_keys = jax.random.split(state.key, 2 + self.config.num_threads)
-        with ThreadPoolExecutor(self.config.num_threads) as pool:
-            collect = functools.partial(_collect, self.source, state.network)
-            found = list(pool.map(collect, state.worlds, play_keys))
-        worlds = tuple(one for one, _ in found)
-        every = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *(some for _, some in found))
-        held_out, new = self.parts(every)
+        state = spread(state)
+        key, learn_key, play_key = _keys(state.key, self.num_groups)
+        worlds, every = self.play(state.network, state.worlds, play_key)
+        held_out, new = _parts(every, self.config.num_held_out)
         lessons = _keep(state.lessons, new, state.rounds % self.config.num_kept)
         rounds = state.rounds + 1
 
@@ -175,16 +194,13 @@ class LessonTrainer(Trainer):
         numbers = {f"held_out_{name}": value for name, value in measured._asdict().items()} | fit._asdict()
         return Learning(network, optimiser, worlds, lessons, rounds, best, ahead, waited, key), numbers
 
-    def parts(self, every: Lessons) -> tuple[Lessons, Lessons]:
-        """The lessons of the held-out worlds and those of the others, each in a row."""
-        first = self.config.num_held_out
-        parts = (slice(first), slice(first, None))
-
-        def rows(leaf: Array, part: slice) -> Array:
-            return leaf[part].reshape(-1, *leaf.shape[2:])
-
-        held_out, lessons = (jax.tree.map(functools.partial(rows, part=part), every) for part in parts)
-        return held_out, lessons
+    def play(self, network: Network, worlds: Worlds, keys: Key[Array, " G"]) -> tuple[Worlds, Lessons]:
+        """Play on in all worlds: every device in its own, group by group, a thread for each."""
+        num_threads = self.num_groups // len(jax.devices())
+        groups = _split(worlds, keys, num_threads)
+        with ThreadPoolExecutor(num_threads) as pool:
+            found = list(pool.map(lambda group: _collect(self.source, network, *group), groups))
+        return _merge(found)
 
     def learn(
         self, network: Network, optimiser: Any, lessons: Lessons, num_kept: int, key: Key[Array, ""]
@@ -194,8 +210,7 @@ class LessonTrainer(Trainer):
         rows = jax.random.randint(row_key, (self.config.num_updates, self.config.batch), 0, num_kept)
         fits = []
         for some, one_key in zip(rows, jax.random.split(word_key, len(rows)), strict=True):
-            batch = jax.tree.map(lambda leaf, some=some: leaf[some], lessons)
-            network, optimiser, fit = _update(self.config, self.task, network, optimiser, batch, one_key)
+            network, optimiser, fit = _update(self.config, self.task, network, optimiser, lessons, some, one_key)
             fits.append(fit)
         return network, optimiser, jax.tree.map(lambda *values: jnp.stack(values).mean(), *fits)
 
@@ -205,7 +220,7 @@ class LessonTrainer(Trainer):
 
     def release(self, state: Learning) -> tuple[eqx.Module, Mapping[str, Any]]:
         """The network that did best on the held-out worlds, finished."""
-        return self.finish(state.best)
+        return self.finish(here(state.best))
 
 
 def make_optimiser(config: Schedule) -> optax.GradientTransformation:
@@ -222,17 +237,72 @@ def make_optimiser(config: Schedule) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(config.clip), muon)
 
 
+def spread(state: Learning) -> Learning:
+    """A state, which may come from a file, on all devices."""
+    rows = state._replace(worlds=placed(state.worlds, ROWS), lessons=placed(state.lessons, ROWS))
+    others = placed(state._replace(worlds=None, lessons=None), COPIES)
+    return others._replace(worlds=rows.worlds, lessons=rows.lessons)
+
+
 @eqx.filter_jit
-def _collect(source: Source, network: Network, worlds: Worlds, key: Key[Array, ""]) -> tuple[Worlds, Lessons]:
-    return source.collect(worlds, network, key)
+def _keys(key: Key[Array, ""], num_groups: int) -> tuple[Key[Array, ""], Key[Array, ""], Key[Array, " G"]]:
+    """For the next round, to learn with, and one a group to play with."""
+    keys = jax.random.split(key, 2 + num_groups)
+    return keys[0], keys[1], keys[2:]
+
+
+@eqx.filter_jit
+def _split(worlds: Worlds, keys: Key[Array, " G"], num: int) -> list[tuple[Worlds, Key[Array, " D"]]]:
+    """The device's groups, one after another."""
+
+    def groups(_: None, worlds: Worlds, keys: Key[Array, " T"]) -> list[tuple[Worlds, Key[Array, " D"]]]:
+        def group(leaf: Array, number: int) -> Array:
+            each = len(leaf) // num
+            return leaf[number * each : (number + 1) * each]
+
+        return [jax.tree.map(functools.partial(group, number=number), (worlds, keys)) for number in range(num)]
+
+    return on_each(groups, None, worlds, keys)
+
+
+@eqx.filter_jit
+def _merge(groups: list[Any]) -> Any:
+    """The inverse of `_split`."""
+
+    def merge(_: None, groups: list[Any]) -> Any:
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *groups)
+
+    return on_each(merge, None, groups)
+
+
+@eqx.filter_jit
+def _collect(source: Source, network: Network, worlds: Worlds, keys: Key[Array, " D"]) -> tuple[Worlds, Lessons]:
+    """Every device plays on in one of its groups."""
+
+    def collect(copies: tuple[Source, Network], worlds: Worlds, keys: Key[Array, "1"]) -> tuple[Worlds, Lessons]:
+        source, network = copies
+        return source.collect(worlds, network, keys[0])
+
+    return on_each(collect, (source, network), worlds, keys)
+
+
+@eqx.filter_jit
+def _parts(every: Lessons, num_held_out: int) -> tuple[Lessons, Lessons]:
+    """The lessons of the held-out worlds and those of the others, each in a row."""
+
+    def rows(leaf: Array, part: slice) -> Array:
+        return leaf[part].reshape(-1, *leaf.shape[2:])
+
+    first, others = slice(num_held_out), slice(num_held_out, None)
+    held_out, lessons = (jax.tree.map(functools.partial(rows, part=part), every) for part in (first, others))
+    return held_out, lessons
 
 
 @eqx.filter_jit
 def _keep(lessons: Lessons, new: Lessons, place: Int[Array, ""]) -> Lessons:
-    """The lessons with the new ones in this place, counted in rounds."""
-    return jax.tree.map(
-        lambda every, some: jax.lax.dynamic_update_slice_in_dim(every, some, place * len(some), 0), lessons, new
-    )
+    """The lessons with the new ones in the place of a round."""
+    kept = jax.tree.map(lambda every, some: jax.lax.dynamic_update_index_in_dim(every, some, place, 1), lessons, new)
+    return jax.lax.with_sharding_constraint(kept, NamedSharding(mesh(), ROWS))
 
 
 @eqx.filter_jit
@@ -242,10 +312,18 @@ def _measure(task: Task, network: Network, lessons: Lessons) -> Any:
 
 @eqx.filter_jit
 def _update(
-    config: Schedule, task: Task, network: Network, optimiser: Any, batch: Lessons, key: Key[Array, ""]
+    config: Schedule,
+    task: Task,
+    network: Network,
+    optimiser: Any,
+    lessons: Lessons,
+    rows: Int[Array, " B"],
+    key: Key[Array, ""],
 ) -> tuple[Any, Any, Any]:
-    """One step of the optimiser on the batch, told in other words."""
-    batch = task.reword(batch, key)
+    """One step of the optimiser on these rows of the lessons, counted round after round, told in other words."""
+    num_lessons = len(jax.tree.leaves(lessons)[0])
+    batch = jax.tree.map(lambda leaf: leaf[rows % num_lessons, rows // num_lessons], lessons)
+    batch = task.reword(jax.lax.with_sharding_constraint(batch, NamedSharding(mesh(), ROWS)), key)
 
     def loss(network: Network) -> tuple[Float[Array, ""], Losses]:
         fit = task.losses(network, batch)

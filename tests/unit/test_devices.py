@@ -1,0 +1,109 @@
+"""A training is the same on one device, on two of one process, and on two processes; and goes on from either's file."""
+
+import dataclasses
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tacit.learning.devices import COPIES, ROWS, on_each, placed, whole
+from tests.unit.line_lessons import SCHEDULE, trainer
+
+RNG = np.random.default_rng()
+SEED = str(RNG.integers(1 << 30))
+MINUTES = 15
+
+
+def started(*arguments: str, flags: str = "") -> subprocess.Popen:
+    """A process that trains."""
+    command = [sys.executable, str(Path(__file__).with_name("line_lessons.py")), *arguments]
+    env = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def told(process: subprocess.Popen) -> dict:
+    """What it printed last."""
+    out, err = process.communicate(timeout=60 * MINUTES)
+    assert process.returncode == 0, err
+    return json.loads(out.splitlines()[-1])
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where two processes leave their state after two rounds."""
+    return tmp_path_factory.mktemp("apart") / "two.safetensors"
+
+
+@pytest.fixture(scope="module")
+def ran(kept: Path) -> dict[str, list[dict]]:
+    """The same training: alone, on two devices of a process, by two processes."""
+    port = free_port()
+    processes = {
+        "alone": [started("--seed", SEED)],
+        "devices": [started("--seed", SEED, flags="--xla_force_host_platform_device_count=2")],
+        "processes": [
+            started("--seed", SEED, "--others", f"127.0.0.1:{port},2,{which}", "--save", str(kept)) for which in (0, 1)
+        ],
+    }
+    return {name: [told(process) for process in some] for name, some in processes.items()}
+
+
+def agree(some: dict, others: dict) -> None:
+    """The same numbers, but for the order of sums."""
+    np.testing.assert_allclose(some["weight"], others["weight"], rtol=1e-4, atol=1e-5)
+    for one, other in zip(some["rounds"], others["rounds"], strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_two_devices_and_two_processes_learn_the_same_as_one(ran: dict[str, list[dict]]) -> None:
+    (alone,), (devices,), processes = ran["alone"], ran["devices"], ran["processes"]
+    assert [run["devices"] for run in (alone, devices, *processes)] == [1, 2, 2, 2]
+    for other in (devices, *processes):
+        agree(other, alone)
+    # What happened in other worlds would have been noticed.
+    rounds = alone["rounds"]
+    with pytest.raises(AssertionError):
+        agree({**alone, "rounds": [rounds[0], rounds[2], rounds[1]]}, alone)
+
+
+@pytest.mark.slow
+def test_one_process_goes_on_where_two_stopped(ran: dict[str, list[dict]], kept: Path) -> None:
+    resumed = told(started("--seed", SEED, "--resume", str(kept)))
+    alone = ran["alone"][0]
+    agree(resumed, {**alone, "rounds": alone["rounds"][2:]})
+
+
+def test_whole_undoes_placed() -> None:
+    """Numbers, keys and what is no array."""
+    tree = {"rows": jnp.asarray(RNG.normal(size=(4, 3)), jnp.float32), "keys": jax.random.split(jax.random.key(3), 4)}
+    for spec in (ROWS, COPIES):
+        back = whole(placed(tree, spec))
+        np.testing.assert_array_equal(back["rows"], tree["rows"])
+        np.testing.assert_array_equal(jax.random.key_data(back["keys"]), jax.random.key_data(tree["keys"]))
+    assert placed((1, "name", None), ROWS) == (1, "name", None)
+
+
+def test_work_on_each_gets_copies_and_its_rows() -> None:
+    rows, copies = jnp.arange(8.0), (jnp.float32(2.0), abs)
+    found = on_each(lambda copies, rows: copies[0] * copies[1](rows - 3.0), copies, rows)
+    np.testing.assert_array_equal(found, 2 * np.abs(np.arange(8) - 3))
+
+
+def test_what_cannot_be_shared_out_is_refused() -> None:
+    why = r"15 \(num_worlds\) cannot be shared out evenly in 2: give a multiple of 2"
+    with pytest.raises(ValueError, match=why):
+        trainer(dataclasses.replace(SCHEDULE, num_worlds=15)).init(jax.random.key(0))
