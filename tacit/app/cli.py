@@ -378,6 +378,8 @@ class Study:
     """Under a minute, minutes on two cores, or a GPU."""
     data: File = None
     """Recordings of people, for the studies that need them."""
+    workers: Literal["processes", "ray"] = "processes"
+    """Who does them: processes here, or a Ray cluster (needs the extra `ray`; RAY_ADDRESS says where, if not here)."""
     plot: File = None
     """Draw the study's picture instead, as FILE.png, FILE.svg or FILE.pdf (needs the extra `plots`)."""
     json: Json = False
@@ -390,7 +392,13 @@ class Study:
             return plot_member(find("tacit.studies", self.name), self.plot)
         chosen = listed("studies") if self.name == "all" else [find("tacit.studies", self.name)]
         reports = []
-        for report in claims.run_all(chosen, self.tier, self.data):
+        if self.workers == "ray":
+            from tacit.studies import fleet
+
+            found = fleet.run_all(chosen, self.tier, self.data)
+        else:
+            found = claims.run_all(chosen, self.tier, self.data)
+        for report in found:
             reports.append(report)
             if not self.json:
                 print(f"{report.study}: {'skipped: ' + report.skipped if report.skipped else ''}")
