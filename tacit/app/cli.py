@@ -86,6 +86,8 @@ class Play:
     """Other than loopback needs the token that is then printed."""
     record: File = None
     """The file of recordings; ~/.tacit/people.sqlite if not given."""
+    picture: File = None
+    """Write a picture of the page in the middle of a house as FILE.png instead (needs playwright and Chromium)."""
 
     def run(self) -> int:
         """Serve it."""
@@ -96,9 +98,14 @@ class Play:
         from tacit.app.session_room import players
         from tacit.app.session_store import RECORD
 
-        if not 0 < self.port < 2**16:
-            raise UsageError(f"--port {self.port} is not between 1 and {2**16 - 1}.")
+        check_port_number(self.port)
         assistant = self.assistant or BEST.get(self.game, NOBODY)
+        if self.picture is not None:
+            from tacit.app.page.picture import take
+
+            take(self.picture, self.game, assistant, seed=7)
+            print(self.picture)
+            return 0
         record = RECORD if self.record is None else self.record
         settings = server.Settings(self.game, assistant, self.host, self.port, not self.no_browser, record)
         server.serve(settings, players, partial(print, flush=True))
@@ -152,6 +159,67 @@ class Recordings:
         else:
             write_atomically(self.out, session_recordings.replayed(store, self.session, self.out.suffix.lower()))
         print(f"{self.out}: {self.out.stat().st_size / 1e6:.1f} MB")
+        return 0
+
+
+@dataclass(frozen=True)
+class StudyPeople:
+    """Serve a study: everyone builds one house with each assistant, in a balanced order, and rates them; or export it.
+
+    Example: tacit study-people serve --blind --record study.sqlite
+    """
+
+    action: Positional[Literal["serve", "export"]] = "serve"
+    """Serve the page to participants, or write what they did and said."""
+    assistants: str = "none,greedy,particles"
+    """Whom to compare, separated by commas; none is nobody."""
+    blind: bool = False
+    """Do not tell participants who helps."""
+    game: str = "building-small"
+    """Which building game; see tacit list games."""
+    port: int = 8080
+    """Where the page is served."""
+    no_browser: bool = False
+    """Open no browser; the address is printed anyway."""
+    host: str = "127.0.0.1"
+    """Other than loopback needs the token that is then printed."""
+    record: File = None
+    """The file of recordings; ~/.tacit/people.sqlite if not given."""
+    out: File = None
+    """Where to export: FILE.csv, or FILE.parquet (needs the extra `parquet`). A row for each house."""
+    json: Json = False
+
+    def run(self) -> int:
+        """Serve it, or export it."""
+        from functools import partial
+
+        from tacit.app import session_study
+        from tacit.app.page import server
+        from tacit.app.session_room import players
+        from tacit.app.session_store import RECORD, open_store
+
+        record = RECORD if self.record is None else self.record
+        if self.action == "serve":
+            check_port_number(self.port)
+            names = tuple(name.strip() for name in self.assistants.split(",") if name.strip())
+            if not 1 < len(set(names)) == len(names) <= 10:
+                raise UsageError("--assistants wants 2 to 10 names separated by commas, each of them once.")
+            for name in names:
+                players(self.game, name)
+            design = session_study.Design(self.game, names, self.blind)
+            browser = not self.no_browser
+            settings = server.Settings(self.game, names[-1], self.host, self.port, browser, record, design)
+            server.serve(settings, players, partial(print, flush=True))
+            return 0
+        if not record.exists():
+            raise UsageError(f"There are no recordings at {record} yet; give --record FILE.")
+        rows = session_study.rows(open_store(record))
+        if self.json:
+            return print_json([row._asdict() for row in rows])
+        if self.out is None or self.out.suffix.lower() not in session_study.KINDS:
+            raise UsageError("tacit study-people export needs --out with a file that ends in .csv or .parquet.")
+        session_study.export(rows, self.out)
+        print(f"{self.out}: {len(rows)} houses of {len({row.participant for row in rows})} participants")
         return 0
 
 
@@ -500,6 +568,7 @@ def main(argv: list[str] | None = None) -> int:
             Command,  # pyright: ignore[reportArgumentType]
             prog="tacit",
             description="Assistants that work out what you want. Without a command: tacit play.",
+    | Annotated[StudyPeople, subcommand("study-people")]
             args=words or ["play"],
             config=(FlagCreatePairsOff,),
         )
@@ -584,3 +653,9 @@ def check_delay(delay: float) -> None:
     """Refuse what cannot be waited for."""
     if not 0 <= delay <= 3600:
         raise UsageError(f"--delay {delay:g} is not a number of seconds between 0 and 3600.")
+def check_port_number(port: int) -> None:
+    """Refuse what cannot be a port."""
+    if not 0 < port < 2**16:
+        raise UsageError(f"--port {port} is not between 1 and {2**16 - 1}.")
+
+

@@ -4,6 +4,9 @@
 there first); `acted` plays one turn by `play.turn`, both actions given. The assistant thinks beforehand (`thought`), so
 that its guess and what it is about to do can be seen, judged and stopped before it happens. From the recorded events
 `resume` finds the very same session again.
+
+Whoever does not know yet what they want is asked first: `next_pair` finds two houses, `asked` shows them, and what is
+said of them moves the belief over houses (`session_discovery`) and with it the assistant's.
 """
 
 import json
@@ -15,17 +18,38 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from tacit.app import session_discovery as discoveries
 from tacit.app import session_messages as messages
 from tacit.app import session_players as table
 from tacit.app.scenes import Scene, believing, following, opening
-from tacit.app.session_evidence import judgement, press
-from tacit.app.session_messages import Break, Cell, Clock, Finish, Judge, Message, Place, Step, Stop, Switch, Undo
-from tacit.app.session_players import Players, Tellable, Thinking, decoded, encoded
+from tacit.app.session_discovery import Discovery
+from tacit.app.session_evidence import cells, judgement, press
+from tacit.app.session_messages import (
+    Ask,
+    Break,
+    Cell,
+    Clock,
+    Finish,
+    Judge,
+    Message,
+    Place,
+    Prefer,
+    Rate,
+    Skip,
+    Step,
+    Stop,
+    Switch,
+    Undo,
+)
+from tacit.app.session_players import Expectant, Players, Tellable, Thinking, decoded, encoded
 from tacit.app.session_store import Event
+from tacit.beliefs.particles import ParticleBelief
 from tacit.core import ASSISTANT, HUMAN
 from tacit.games.building.actions import BREAK, DIRECTIONS, MOVE, PASS, PLACE
 from tacit.games.building.blocks import AIR, BEDROCK, NAMES
 from tacit.games.building.game import House, similarity
+from tacit.games.building.houses import HouseGenerator
+from tacit.games.building.plans import Plan
 from tacit.games.building.walking import UNREACHABLE
 from tacit.play import Moment
 
@@ -35,6 +59,9 @@ LONGEST_WALK = 60
 """Turns after which a click is given up."""
 MOST_WISHES = 64
 """Clicks that may wait."""
+FINISHED = "This house is finished."
+ASKING = 2**31 - 1
+"""Where the randomness of questions begins: a turn that nobody reaches."""
 UNWISHED = -1
 """The kind of every cell of the goal of someone who builds freely: no block is it, so nothing is ever finished."""
 
@@ -85,7 +112,10 @@ class Session(NamedTuple):
     on: bool = True
     seconds: float = SECONDS
     paused: bool = False
+    asking: bool = False
+    discovery: Discovery | None = None
     done: bool = False
+    rating: Rate | None = None
     note: str = ""
 
 
@@ -97,7 +127,8 @@ def begin(players: Players, goal: House | None, key: Key[Array, ""]) -> Session:
 
 
 def thought(players: Players, session: Session) -> Session:
-    """The session once the assistant has thought about the present world."""
+    """The session once the assistant has thought about the present world, and about what was said of houses."""
+    session = _heard(players, session)
     if session.thinking is not None:
         return session
     thinking = jax.block_until_ready(table.think(players, session.moment, session.key))
@@ -110,10 +141,14 @@ def thought(players: Players, session: Session) -> Session:
 
 def accept(players: Players, session: Session, message: Message) -> Session:
     """The session after a message that `messages.parse` let through, once the assistant has thought."""
-    session = thought(players, session)._replace(note="This house is finished." if session.done else "")
+    session = thought(players, session)._replace(note="")
     if session.done:
-        return session
+        return session._replace(rating=message) if isinstance(message, Rate) else session._replace(note=FINISHED)
     match message:
+        case Rate():
+            session = session._replace(note="Finish the house before you rate it.")
+        case Place() | Break() | Step() if session.asking:
+            session = session._replace(note="Say first that you want to build.")
         case Place() | Break() | Step():
             session = _wish(session, message)
         case Undo():
@@ -129,7 +164,32 @@ def accept(players: Players, session: Session, message: Message) -> Session:
             session = session._replace(seconds=seconds, paused=paused)
         case Finish():
             session = finish(session)
+        case Ask(on):
+            session = _ask(players, session) if on else session._replace(asking=False)
+        case Prefer() | Skip():
+            session = _answered(players, session, message)
     return session
+
+
+def asking(session: Session) -> bool:
+    """Whether a pair is to be shown and none is."""
+    return session.asking and not session.done and session.discovery is not None and session.discovery.shown is None
+
+
+def next_pair(players: Players, session: Session) -> Plan:
+    """The plans of two houses of which to ask, once the assistant has thought."""
+    discovery = session.discovery
+    assert discovery is not None
+    key = jax.random.fold_in(_asking_key(session), 2 * discovery.num_pairs)
+    offer = discoveries.offer(discoveries.generator_of(players.game), discovery.belief, key)
+    return jax.tree.map(np.asarray, offer.plans)
+
+
+def asked(players: Players, session: Session, plans: Plan) -> Session:
+    """The session in which this pair is shown."""
+    discovery = session.discovery
+    assert discovery is not None
+    return session._replace(discovery=discoveries.show(players.game, discovery, plans))
 
 
 def choose(players: Players, session: Session) -> Choice:
@@ -245,6 +305,11 @@ def happened(players: Players, session: Session, event: Event) -> Session:
     """The session after a recorded event."""
     if event.kind == "message":
         return accept(players, session, messages.load(event.body))
+    if event.kind == "pair" and session.discovery is None:
+        return session
+    if event.kind == "pair":
+        plans = np.array(json.loads(event.body)["plans"], np.int32)
+        return asked(players, thought(players, session), Plan(*plans.T))
     human, assistant = json.loads(event.body)["actions"]
     return acted(players, session, choose(players, session)._replace(action=human), assistant)
 
@@ -252,6 +317,63 @@ def happened(players: Players, session: Session, event: Event) -> Session:
 def turn_body(choice: Choice, assistant: int) -> str:
     """A turn as it is recorded."""
     return json.dumps({"actions": [choice.action, assistant]})
+
+
+def pair_body(plans: Plan) -> str:
+    """A pair as it is recorded: the numbers of both plans, in the order of `Plan`."""
+    return json.dumps({"plans": np.stack(plans, 1).tolist()})
+
+
+def _asking_key(session: Session) -> Key[Array, ""]:
+    return jax.random.fold_in(session.key, ASKING)
+
+
+def _ask(players: Players, session: Session) -> Session:
+    """Begin to show pairs, or begin again: what was built meanwhile is to be taken in."""
+    if not isinstance(players.assistant, Expectant):
+        return session._replace(note="This assistant cannot be told of whole houses.")
+    if not isinstance(players.game.houses, HouseGenerator):
+        return session._replace(note="There are no houses to show in this game.")
+    if session.discovery is None:
+        return session._replace(asking=True, discovery=discoveries.start(players.game, _asking_key(session)))
+    return session._replace(asking=True, discovery=session.discovery._replace(heard=False), thinking=None)
+
+
+def _answered(players: Players, session: Session, message: Prefer | Skip) -> Session:
+    """What was said of the pair that is shown; it is taken in when the assistant thinks."""
+    discovery = session.discovery
+    if not session.asking or discovery is None or discovery.shown is None or discovery.shown.number != message.pair:
+        return session._replace(note="That pair is not shown any more.")
+    match message:
+        case Skip():
+            return session._replace(discovery=discovery._replace(shown=None))
+        case Prefer(_, which, what):
+            discovery, note = discoveries.answer(players.game, discovery, which, what)
+            thinking = session.thinking if discovery.heard else None
+            return session._replace(discovery=discovery, thinking=thinking, note=note)
+
+
+def _heard(players: Players, session: Session) -> Session:
+    """The session once all answers are taken in, by the belief over houses and by the assistant's."""
+    discovery = session.discovery
+    if discovery is None or discovery.heard:
+        return session
+    assert isinstance(players.assistant, Expectant)
+    learn_key, tell_key = jax.random.split(jax.random.fold_in(_asking_key(session), 2 * discovery.num_said + 1))
+    discovery = discoveries.hear(players.game, discovery, cells(players.game, _judgements(session)), learn_key)
+    plans = ParticleBelief(discovery.belief.hypotheses.plan, discovery.belief.log_weights)
+    memory = table.expect(players.assistant, session.moment.assistant, plans, tell_key)
+    return session._replace(discovery=discovery, moment=session.moment._replace(assistant=memory), thinking=None)
+
+
+def _judgements(session: Session) -> Iterable[Judge]:
+    """What was said of single cells, and what was built: a block that stands is right, one that was broken is not."""
+    yield from session.judged
+    for edit in session.edits:
+        if edit.player == HUMAN and edit.after != AIR and session.scene.blocks[edit.cell] == edit.after:
+            yield Judge(edit.cell, edit.after, True)
+        elif edit.player == HUMAN and edit.before != AIR and session.scene.blocks[edit.cell] != edit.before:
+            yield Judge(edit.cell, edit.before, False)
 
 
 def _wish(session: Session, message: Place | Break | Step) -> Session:

@@ -3,6 +3,8 @@
 Both are log-likelihoods of what was said, by the kind that the cell should be (`feedback.choice`), for `tell`.
 """
 
+from collections.abc import Iterable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +25,17 @@ def judgement(game: BuildingGame, message: Judge) -> Float[np.ndarray, " M"]:
     values = jnp.stack([agrees, ~agrees], -1).astype(jnp.float32)
     answer = 0 if message.right else 1
     return np.asarray(jax.vmap(lambda each: log_choices(each, RATIONALITY))(values)[:, answer])
+
+
+def cells(game: BuildingGame, judged: Iterable[Judge]) -> Float[np.ndarray, "N M"]:
+    """Log P(all of these judgements | θ), by cell and kind."""
+    rows: dict[tuple[int, bool], Float[np.ndarray, " M"]] = {}
+    told = np.zeros((*game.shape, game.num_kinds), np.float32)
+    for each in judged:
+        what = (each.kind, each.right)
+        rows[what] = rows[what] if what in rows else judgement(game, each)
+        told[each.cell] += rows[what]
+    return told.reshape(game.num_cells, game.num_kinds)
 
 
 def press(game: BuildingGame, before: int, after: int) -> Float[np.ndarray, " M"]:

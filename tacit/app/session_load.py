@@ -11,17 +11,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
+from tacit.app import session as sessions
 from tacit.app import session_store as recordings
 from tacit.app.page import view
 from tacit.app.session import Session
+from tacit.app.session_ledger import Ledger
 from tacit.app.session_messages import Place, dump
-from tacit.app.session_players import Players
+from tacit.app.session_players import Players, sample_house
 from tacit.app.session_room import Plan, Room, Seat, warm_up
 from tacit.games.building.blocks import FIRST_PLACEABLE
 
-PEOPLE, SECONDS = 20, 30.0
+PEOPLE, SECONDS, MOVES = 20, 30.0, 40
 EVERY = 1.2
 """Seconds from one click to the next, on average."""
 
@@ -37,12 +40,12 @@ class Load(NamedTuple):
 
 async def crowd(players: Players, num_people: int, seconds: float, folder: Path) -> Load:
     """Let people play for this long."""
-    room = Room(recordings.open_store(folder / "people.sqlite"), lambda game, assistant: players)
-    seats = [await room.seat(room.create(Plan("", "", number, number))) for number in range(num_people)]
+    room = Room(Ledger(recordings.open_store(folder / "people.sqlite")), lambda game, assistant: players)
+    seats = [await room.seat(await room.create(Plan("", "", number, number))) for number in range(num_people)]
     start = time.monotonic()
     echoes = await asyncio.gather(*(person(room, seat, seconds, number) for number, seat in enumerate(seats)))
     took = time.monotonic() - start
-    kinds = [event.kind for seat in seats for event in recordings.events(room.store, seat.id)]
+    kinds = [event.kind for seat in seats for event in recordings.events(room.ledger.store, seat.id)]
     room.close()
     clicks = np.concatenate(echoes)
     return Load(clicks, len(clicks) - kinds.count("message"), kinds.count("turn"), took)
@@ -58,7 +61,7 @@ async def person(room: Room, seat: Seat, seconds: float, seed: int) -> np.ndarra
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         x, _, z = (int(rng.integers(size)) for size in seat.players.game.shape)
         seen.clear()
-        room.post(seat, dump(Place((x, 2, z), FIRST_PLACEABLE)))
+        await room.post(seat, dump(Place((x, 2, z), FIRST_PLACEABLE)))
         await seen.wait()
         echoes.append(time.monotonic() - due)
     return np.array(echoes)
@@ -74,9 +77,26 @@ def watching(seat: Seat, seen: asyncio.Event) -> Callable[[Session], None]:
     return watch
 
 
+def moves(players: Players, num_turns: int = MOVES) -> np.ndarray:
+    """Seconds that each of the assistant's moves takes while one person plays, its belief for the page included."""
+    rng = np.random.default_rng(0)
+    session = sessions.begin(players, sample_house(players.game, jax.random.key(0)), jax.random.key(0))
+    took = []
+    for _ in range(num_turns):
+        begun = time.perf_counter()
+        session = sessions.thought(players, session)
+        took.append(time.perf_counter() - begun)
+        x, _, z = (int(rng.integers(size)) for size in players.game.shape)
+        session = sessions.accept(players, session, Place((x, 2, z), FIRST_PLACEABLE))
+        choice = sessions.choose(players, session)
+        session = sessions.acted(players, session, choice, sessions.assistant_action(session))
+    return np.array(took)
+
+
 def rows(players: Players, num_people: int = PEOPLE, seconds: float = SECONDS) -> list[dict[str, Any]]:
     """The figures as `tacit bench` prints them."""
     warm_up(players)
+    alone = moves(players)
     with tempfile.TemporaryDirectory() as folder:
         load = asyncio.run(crowd(players, num_people, seconds, Path(folder)))
     pace = load.turns / load.seconds / num_people
@@ -87,8 +107,8 @@ def rows(players: Players, num_people: int = PEOPLE, seconds: float = SECONDS) -
         ("clicks lost", load.lost, ""),
         ("turns a second for each person", pace, "1/s"),
     ]
-    who = f"{num_people} people, "
+    named = [("1 person, an assistant's move, median", 1000 * float(np.median(alone)), "ms")]
+    named += [(f"{num_people} people, {name}", value, unit) for name, value, unit in figures]
     return [
-        {"name": who + name, "value": value, "unit": unit, "baseline": None, "ratio": None}
-        for name, value, unit in figures
+        {"name": name, "value": value, "unit": unit, "baseline": None, "ratio": None} for name, value, unit in named
     ]

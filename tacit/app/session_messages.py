@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from tacit.app.session_likes import Aspect
 from tacit.games.building.blocks import FIRST_PLACEABLE, NAMES
 from tacit.games.building.game import BuildingGame
 
@@ -96,7 +97,46 @@ class Finish:
     do: Literal["finish"] = "finish"
 
 
-Message = Place | Break | Step | Undo | Stop | Judge | Switch | Clock | Finish
+@dataclass(frozen=True, config=_STRICT)
+class Ask:
+    """Show me pairs of houses, for I do not know yet what I want; or show no more, and let us build."""
+
+    on: bool
+    do: Literal["ask"] = "ask"
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Prefer:
+    """Of the pair that is shown, this one is liked better: as a whole, or only its roof, walls, colours or shape."""
+
+    pair: Annotated[int, Field(ge=0, le=10**6)]
+    which: Annotated[int, Field(ge=0, le=1)]
+    what: Aspect
+    do: Literal["prefer"] = "prefer"
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Skip:
+    """Show another pair."""
+
+    pair: Annotated[int, Field(ge=0, le=10**6)]
+    do: Literal["skip"] = "skip"
+
+
+_Rating = Annotated[int, Field(ge=1, le=7)]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Rate:
+    """After a house of a study: it was easy, I was helped, I would build like that again; 1 is not at all, 7 very."""
+
+    easy: _Rating
+    helped: _Rating
+    again: _Rating
+    do: Literal["rate"] = "rate"
+
+
+Message = Place | Break | Step | Undo | Stop | Judge | Switch | Clock | Finish | Ask | Prefer | Skip | Rate
 _SHAPES: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="do")])
 
 
@@ -137,15 +177,22 @@ def said(message: Message) -> str:
     """A message in words, for lists of what was done."""
     match message:
         case Place(cell, kind):
-            return f"place {NAMES[kind]} at {cell}"
+            words = f"place {NAMES[kind]} at {cell}"
         case Break(cell):
-            return f"break the block at {cell}"
+            words = f"break the block at {cell}"
         case Judge(cell, kind, right):
-            return f"{'yes' if right else 'no'}: {NAMES[kind]} at {cell}"
+            words = f"{'yes' if right else 'no'}: {NAMES[kind]} at {cell}"
         case Switch(on):
-            return "assistant on" if on else "assistant off"
+            words = "assistant on" if on else "assistant off"
+        case Ask(on):
+            words = "I don't know yet" if on else "let's build"
+        case Prefer(pair, which, what):
+            words = f"pair {pair}: the {('first', 'second')[which]}" + ("" if what == "house" else f" one's {what}")
+        case Rate(easy, helped, again):
+            words = f"easy {easy}, helped {helped}, again {again}, of 7"
         case _:
-            return message.do
+            words = message.do
+    return words
 
 
 def _check_cell(cell: Cell, game: BuildingGame) -> None:

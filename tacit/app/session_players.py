@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from tacit import play
+from tacit.beliefs.particles import ParticleBelief
 from tacit.core import ASSISTANT, HUMAN, Assistant, Human, Memory, Observation, Thoughts
 from tacit.games.building import actions
 from tacit.games.building.actions import EditLogits, certain
@@ -29,6 +30,15 @@ class Tellable(Protocol):
 
     def tell(self, memory: Memory, log_likelihood: Float[Array, "X Y Z M"]) -> Memory:
         """The memory after this evidence."""
+        ...
+
+
+@runtime_checkable
+class Expectant(Protocol):
+    """An assistant that can be told of whole houses, by their plans."""
+
+    def expect(self, memory: Memory, plans: ParticleBelief, key: Key[Array, ""]) -> Memory:
+        """The memory once it is known that it is probably one of these."""
         ...
 
 
@@ -126,6 +136,12 @@ def turn(
 def tell(assistant: Tellable, memory: Memory, log_likelihood: Float[Array, "X Y Z M"]) -> Memory:
     """The assistant's memory after evidence about single cells."""
     return assistant.tell(memory, log_likelihood)
+
+
+@eqx.filter_jit
+def expect(assistant: Expectant, memory: Memory, plans: ParticleBelief, key: Key[Array, ""]) -> Memory:
+    """The assistant's memory once it was told which houses are likely."""
+    return assistant.expect(memory, plans, key)
 
 
 @eqx.filter_jit

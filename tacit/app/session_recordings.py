@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import sqlite3
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,20 +57,22 @@ def table(store: sqlite3.Connection) -> str:
             if event.kind == "turn":
                 human, assistant = json.loads(event.body)["actions"]
                 row |= {"human_action": human, "assistant_action": assistant}
+            elif event.kind == "pair":
+                row |= {"what": event.body}
             else:
                 row |= {"what": said(load(event.body))}
             writer.writerow(row)
     return out.getvalue()
 
 
-def replayed(store: sqlite3.Connection, name: str, kind: str) -> bytes:
+def replayed(store: sqlite3.Connection, name: str, kind: str, seated: Callable[[str, str], Players] = players) -> bytes:
     """A session as a file of this kind, ".html", ".gif" or ".png". Raises ValueError for a name that there is not."""
     begun = recordings.begun(store, name)
     if begun is None:
         raise ValueError(f"There is no session {name!r} in these recordings; see tacit recordings list.")
     plan = Plan(**begun.about)
-    seated, events = players(plan.game, plan.assistant), recordings.events(store, name)
-    told = story(seated, goal(seated.game, plan), plan, events)
+    sitting, events = seated(plan.game, plan.assistant), recordings.events(store, name)
+    told = story(sitting, goal(sitting.game, plan), plan, events)
     return rendered(told, f"{plan.game}: a person + {plan.assistant}", kind, None)
 
 

@@ -1,14 +1,16 @@
 """Where do sessions live while people play? A room records, keeps the clocks, lets assistants think, tells watchers.
 
-Each session has one task that alone changes it. A message is checked, recorded and acknowledged at once; the task takes
-it up when the assistant has thought. Assistants think in threads of their own, so that nobody waits for anybody else's.
+Each session has one task that alone changes it. A message is checked at once, acknowledged when it is on disk, and
+taken up by the task when the assistant has thought. What happens to a session is numbered in the order in which it
+happens, and nothing happens before it is recorded. Assistants think in a pool of threads, the disk has a thread of its
+own, sessions are opened in others: nobody waits for anybody else's.
 """
 
 import asyncio
 import functools
 import logging
+import os
 import secrets
-import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable
@@ -24,8 +26,10 @@ from tacit.app import session_messages as messages
 from tacit.app import session_store as recordings
 from tacit.app.cast import building_cast
 from tacit.app.session import Session, Wish
+from tacit.app.session_ledger import Ledger
+from tacit.app.session_likes import ASPECTS
 from tacit.app.session_messages import Break, Message, MessageError, Place, Step
-from tacit.app.session_players import Players, sample_house
+from tacit.app.session_players import Expectant, Players, sample_house
 from tacit.core import HUMAN
 from tacit.games.building.actions import PASS
 from tacit.games.building.game import BuildingGame, House, building_game
@@ -37,7 +41,8 @@ BURST, PER_SECOND = 60, 20.0
 """How many messages may come at once, and how many a second from then on."""
 LEAST_SECONDS = 0.15
 """From one turn to the next while there is something to do, so that steps can be seen."""
-THINKERS = 2
+THINKERS = max(1, (os.cpu_count() or 2) - 1)
+"""One core is left to those who wait for an echo."""
 MOST_SEATS = 64
 """Sessions that may live here with nobody watching; older ones wait in their recordings."""
 
@@ -46,12 +51,25 @@ Watcher = Callable[[Session], None]
 
 
 class Plan(NamedTuple):
-    """What a session is about: names as on the command line, the seed of its chance, and the goal's seed if any."""
+    """What a session is about: names as on the command line, the seed of its chance, and the goal's seed if any.
+
+    In a study (`session_study`) also who builds, which of their houses it is, and whether they are told who helps.
+    """
 
     game: str
     assistant: str
     seed: int
     goal: int | None
+    participant: str | None = None
+    place: int = 0
+    blind: bool = False
+
+
+class Posted(NamedTuple):
+    """A message, and the future that is done when the disk has it."""
+
+    message: Message
+    recorded: asyncio.Future[int]
 
 
 @dataclass(frozen=True)
@@ -59,11 +77,12 @@ class Seat:
     """One session as it lives here. Only its task changes `now`, a list of one."""
 
     id: str
+    plan: Plan
     players: Players
     now: list[Session]
     events: list[int]
     """One number: how many events are recorded."""
-    inbox: deque[Message] = field(default_factory=deque)
+    inbox: deque[Posted] = field(default_factory=deque)
     watchers: set[Watcher] = field(default_factory=set)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -77,7 +96,8 @@ class Seat:
     @property
     def seen(self) -> Session:
         """As it is shown: clicks that were acknowledged wait in it, though the assistant may still be thinking."""
-        clicks = (message for message in self.inbox if isinstance(message, Place | Break | Step))
+        known = (posted.message for posted in self.inbox if posted.recorded.done() and not posted.recorded.exception())
+        clicks = (message for message in known if isinstance(message, Place | Break | Step))
         return self.session._replace(wishes=(*self.session.wishes, *map(Wish, clicks)))
 
 
@@ -85,16 +105,18 @@ class Seat:
 class Room:
     """All sessions of one server. `seated` makes the players of a plan; they share what is compiled."""
 
-    store: sqlite3.Connection
+    ledger: Ledger
     seated: Callable[[str, str], Players]
     seats: dict[str, Seat] = field(default_factory=dict)
     opening: dict[str, asyncio.Lock] = field(default_factory=dict)
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THINKERS, "thinking"))
 
-    def create(self, plan: Plan) -> str:
-        """Record a new session; returns its name, which cannot be guessed."""
+    async def create(self, plan: Plan, *said: Message) -> str:
+        """Record a new session in which this was said already; returns its name, which cannot be guessed."""
         name = secrets.token_urlsafe(18)
-        recordings.create(self.store, name, plan._asdict())
+        await self.ledger.create(name, plan._asdict())
+        for number, message in enumerate(said):
+            await self.ledger.append(name, number, "message", messages.dump(message))
         return name
 
     async def seat(self, name: str) -> Seat:
@@ -104,12 +126,12 @@ class Room:
         """
         async with self.opening.setdefault(name, asyncio.Lock()):
             if name not in self.seats:
-                begun = recordings.begun(self.store, name)
-                if begun is None:
+                seat = await asyncio.to_thread(self._resumed, name)
+                if seat is None:
                     del self.opening[name]
                     raise KeyError(name)
                 self._make_room()
-                self.seats[name] = await self.in_thread(self._resumed, name, Plan(**begun.about))
+                self.seats[name] = seat
         return self.seats[name]
 
     def _make_room(self) -> None:
@@ -117,11 +139,15 @@ class Room:
         for name in idle[: max(0, len(self.seats) - MOST_SEATS)]:
             del self.seats[name], self.opening[name]
 
-    def _resumed(self, name: str, plan: Plan) -> Seat:
+    def _resumed(self, name: str) -> Seat | None:
+        begun = recordings.begun(self.ledger.store, name)
+        if begun is None:
+            return None
+        plan = Plan(**begun.about)
         players = self.seated(plan.game, plan.assistant)
-        events = recordings.events(self.store, name)
+        events = recordings.events(self.ledger.store, name)
         session = sessions.resume(players, goal(players.game, plan), jax.random.key(plan.seed), events)
-        return Seat(name, players, [sessions.thought(players, session)], [len(events)])
+        return Seat(name, plan, players, [sessions.thought(players, session)], [len(events)])
 
     def watch(self, seat: Seat, watcher: Watcher) -> None:
         """Show the session to `watcher` from now on. The clock runs while somebody watches."""
@@ -130,25 +156,23 @@ class Room:
             seat.tasks.append(asyncio.get_running_loop().create_task(self._run(seat)))
 
     def leave(self, seat: Seat, watcher: Watcher) -> None:
-        """Show it no more. Without anybody the clock stops."""
+        """Show it no more. Without anybody the clock stops, after what is being recorded has happened."""
         seat.watchers.discard(watcher)
-        if not seat.watchers:
-            for task in seat.tasks:
-                task.cancel()
-            seat.tasks.clear()
+        seat.woken.set()
 
-    def post(self, seat: Seat, text: str) -> int:
-        """Record what a person sent; returns the number of its event, which is on disk by then.
+    def post(self, seat: Seat, text: str) -> asyncio.Future[int]:
+        """Record what a person sent; the future gives the number of its event once it is on disk.
 
-        Raises MessageError, in one sentence, for what is refused; nothing has changed then.
+        Raises MessageError, in one sentence, for what is refused; nothing has changed then. The future may raise
+        StorageError.
         """
         self._charge(seat)
         message = messages.parse(text, seat.players.game)
-        number = self._record(seat, "message", messages.dump(message))
-        seat.inbox.append(message)
+        recorded = self._record(seat, "message", messages.dump(message))
+        seat.inbox.append(Posted(message, recorded))
+        recorded.add_done_callback(lambda _: self._tell(seat))
         seat.woken.set()
-        self._tell(seat)
-        return number
+        return recorded
 
     def _charge(self, seat: Seat) -> None:
         left, since = seat.allowance
@@ -158,22 +182,22 @@ class Room:
             raise MessageError(f"That is too much at once: at most {PER_SECOND:g} messages a second.")
         seat.allowance[:] = [left - 1.0, now]
 
-    def _record(self, seat: Seat, kind: str, body: str) -> int:
-        number = seat.events[0]
-        recordings.append(self.store, seat.id, number, kind, body)
+    def _record(self, seat: Seat, kind: str, body: str) -> asyncio.Future[int]:
         seat.events[0] += 1
-        return number
+        return self.ledger.append(seat.id, seat.events[0] - 1, kind, body)
 
     async def _run(self, seat: Seat) -> None:
-        """The session's task: take up messages, play turns, think."""
+        """The session's task, while somebody watches: take up messages, play turns, think."""
         last = time.monotonic()
-        while True:
+        while seat.watchers:
             await self._think(seat)
             if seat.inbox:
-                message = seat.inbox.popleft()
-                self._show(seat, sessions.accept(seat.players, seat.session, message))
+                await self._take_up(seat, seat.inbox[0])
                 continue
-            if seat.session.done:
+            if sessions.asking(seat.session) and not seat.session.paused:
+                await self._ask(seat)
+                continue
+            if seat.session.done or seat.session.asking:
                 await self._woken(seat, None)
                 continue
             pace = LEAST_SECONDS if seat.session.wishes else seat.session.seconds
@@ -181,24 +205,42 @@ class Room:
             if seat.session.paused or wait > 0:
                 await self._woken(seat, None if seat.session.paused else wait)
                 continue
-            self._turn(seat)
+            await self._turn(seat)
             last = time.monotonic()
-            await asyncio.sleep(0)
+        seat.tasks.clear()
 
-    def _turn(self, seat: Seat) -> None:
-        """One turn, recorded before it is played. Nothing may be awaited in between, or the record's order is wrong."""
+    async def _take_up(self, seat: Seat, posted: Posted) -> None:
+        """The next message, once it is on disk. What the disk did not take was not said; its person was told."""
+        await asyncio.wait([posted.recorded])
+        seat.inbox.popleft()
+        if posted.recorded.exception() is None:
+            self._show(seat, sessions.accept(seat.players, seat.session, posted.message))
+
+    async def _turn(self, seat: Seat) -> None:
+        """One turn, recorded before it is played. What is said meanwhile has a later number, and is heard after it."""
         choice = sessions.choose(seat.players, seat.session)
         theirs = sessions.assistant_action(seat.session)
-        try:
-            self._record(seat, "turn", sessions.turn_body(choice, theirs))
-        except StorageError as error:
-            self._show(seat, seat.session._replace(note=str(error), paused=True))
-            return
-        self._show(seat, sessions.acted(seat.players, seat.session, choice, theirs))
+        if await self._kept(seat, "turn", sessions.turn_body(choice, theirs)):
+            self._show(seat, sessions.acted(seat.players, seat.session, choice, theirs))
 
     async def _think(self, seat: Seat) -> None:
         if seat.session.thinking is None:
             self._show(seat, await self.in_thread(sessions.thought, seat.players, seat.session))
+
+    async def _ask(self, seat: Seat) -> None:
+        """Show the next pair, recorded before. What was said meanwhile is heard first, as it was recorded first."""
+        plans = await self.in_thread(sessions.next_pair, seat.players, seat.session)
+        if not seat.inbox and await self._kept(seat, "pair", sessions.pair_body(plans)):
+            self._show(seat, sessions.asked(seat.players, seat.session, plans))
+
+    async def _kept(self, seat: Seat, kind: str, body: str) -> bool:
+        """Record what is about to happen. Where that fails it must not happen: the session says so and pauses."""
+        try:
+            await self._record(seat, kind, body)
+        except StorageError as error:
+            self._show(seat, seat.session._replace(note=str(error), paused=True))
+            return False
+        return True
 
     async def _woken(self, seat: Seat, wait: float | None) -> None:
         """Wait for a message, or for this long."""
@@ -231,7 +273,7 @@ class Room:
             for task in seat.tasks:
                 task.cancel()
         self.pool.shutdown(cancel_futures=True)
-        self.store.close()
+        self.ledger.close()
 
 
 @functools.cache
@@ -258,3 +300,9 @@ def warm_up(seated: Players) -> None:
     session = sessions.accept(seated, session, messages.Place((0, 2, 0), 2))
     choice = sessions.choose(seated, session)
     sessions.acted(seated, session, choice, PASS)
+    if isinstance(seated.assistant, Expectant):
+        session = sessions.thought(seated, sessions.accept(seated, session, messages.Ask(True)))
+        session = sessions.asked(seated, session, sessions.next_pair(seated, session))
+        for what in ASPECTS:
+            answered = sessions.accept(seated, session, messages.Prefer(0, 0, what))
+            sessions.thought(seated, answered)

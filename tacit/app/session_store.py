@@ -7,7 +7,7 @@ both players' actions. Everything else follows from these (`session.resume`).
 import json
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +35,15 @@ class Event(NamedTuple):
 
     number: int
     at: float
+    kind: str
+    body: str
+
+
+class Entry(NamedTuple):
+    """An event that is to be recorded."""
+
+    session: str
+    number: int
     kind: str
     body: str
 
@@ -73,10 +82,37 @@ def create(store: sqlite3.Connection, session: str, about: Mapping[str, Any]) ->
 
 def append(store: sqlite3.Connection, session: str, number: int, kind: str, body: str) -> None:
     """Record an event; when this returns the disk has it. Raises StorageError when its number is taken."""
+    (fault,) = append_all(store, [Entry(session, number, kind, body)])
+    if fault is not None:
+        raise fault
+
+
+def append_all(store: sqlite3.Connection, entries: Sequence[Entry]) -> list[StorageError | None]:
+    """Record events in one commit; for each what was wrong with it, or None: then the disk has it."""
+    faults: list[StorageError | None] = []
     try:
-        store.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", (session, number, time.time(), kind, body))
+        store.execute("BEGIN")
+        for entry in entries:
+            faults.append(_insert(store, entry))
+        store.execute("COMMIT")
     except sqlite3.Error as error:
-        raise StorageError(f"Event {number} could not be recorded: {error}.") from error
+        if store.in_transaction:
+            store.execute("ROLLBACK")
+        return [_fault(entry, error) for entry in entries]
+    return faults
+
+
+def _insert(store: sqlite3.Connection, entry: Entry) -> StorageError | None:
+    row = (entry.session, entry.number, time.time(), entry.kind, entry.body)
+    try:
+        store.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", row)
+    except sqlite3.IntegrityError as error:
+        return _fault(entry, error)
+    return None
+
+
+def _fault(entry: Entry, error: sqlite3.Error) -> StorageError:
+    return StorageError(f"Event {entry.number} could not be recorded: {error}.")
 
 
 def begun(store: sqlite3.Connection, session: str) -> Begun | None:

@@ -22,12 +22,15 @@ from tacit.games.building.actions import EditLogits
 from tacit.games.building.game import BuildingGame, Observation, building_game
 from tacit.games.building.hand import hand
 from tacit.games.building.houses import HouseGenerator
+from tacit.games.building.plans import Plan
 from tacit.humans import builder
 from tacit.humans.builder import Builder, Notes, Persona
 
 NUM_PARTICLES, NUM_PEOPLE = 128, 8
 PRIOR_HOUSES = 512
 """Houses from which the marginal prior is counted."""
+SURPRISE = 0.1
+"""How often a property is not what the person was found to like, but any that the generator has."""
 
 
 class Knowledge(NamedTuple):
@@ -42,6 +45,8 @@ class Knowledge(NamedTuple):
     """The human's, which are public."""
     last: Observation
     probabilities: Float[Array, "X Y Z M"]
+    log_prior: Float[Array, "F V"]
+    """Of each field of a plan: the generator's, or what the person was found to like (`expect`)."""
 
 
 class Thoughts(NamedTuple):
@@ -89,6 +94,7 @@ class Particles(Assistant):
             notes=jax.tree.map(lambda x: x[0], memories.notes),
             last=self.game.observe(self.game.init(world_key))[ASSISTANT],
             probabilities=self.prior.reshape(*self.game.shape, self.game.num_kinds),
+            log_prior=self.generator.log_prior,
         )
 
     def logits(self, memory: Knowledge, observation: Observation, key: Key[Array, ""]) -> tuple[EditLogits, Knowledge]:
@@ -99,6 +105,27 @@ class Particles(Assistant):
     def tell(self, memory: Knowledge, log_likelihood: Float[Array, "X Y Z M"]) -> Knowledge:
         """The memory after evidence about single cells, which counts beside what was seen, within the same bounds."""
         return memory._replace(evidence=self.bounded(memory.evidence + log_likelihood.reshape(memory.evidence.shape)))
+
+    def expect(self, memory: Knowledge, plans: ParticleBelief, key: Key[Array, ""]) -> Knowledge:
+        """The memory of someone who was told that it is probably one of these plans; what was seen stays.
+
+        The shares of each field's values among them become its prior, so that properties still recombine.
+        """
+        draw_key, fit_key = jax.random.split(key)
+        values = jnp.arange(memory.log_prior.shape[1], dtype=jnp.int32)
+        share = plans.expect(lambda plan: (jnp.stack(plan)[:, None] == values).astype(jnp.float32))
+        usual = jnp.exp(self.generator.log_prior)
+        log_prior = jnp.log((1.0 - SURPRISE) * share + SURPRISE * usual)
+        generator = eqx.tree_at(lambda one: one.log_prior, self.generator, log_prior)
+        drawn = jax.vmap(plans.sample)(jax.random.split(draw_key, self.num_particles))
+        nothing = jnp.zeros_like(self.prior)
+
+        def one(plan: Plan, key: Key[Array, ""]) -> parts.Particle:
+            return parts.fit(generator, plan, parts.lay_out(generator, plan), nothing, key)
+
+        cloud = jax.vmap(one)(drawn, jax.random.split(fit_key, self.num_particles))
+        belief = ParticleBelief(cloud, jnp.full_like(memory.belief.log_weights, -jnp.log(self.num_particles)))
+        return memory._replace(belief=belief, log_prior=log_prior)
 
     def bounded(self, evidence: Float[Array, "N M"]) -> Float[Array, "N M"]:
         """Evidence about each cell, less its greatest, and no less than the bound allows."""
@@ -117,7 +144,8 @@ class Particles(Assistant):
         started = observation.time > 0
         gained = jnp.where(started, reading.cells, 0.0)
         total = self.bounded(memory.evidence + gained)
-        belief = self.renew(memory.belief, total, key)
+        generator = eqx.tree_at(lambda one: one.log_prior, self.generator, memory.log_prior)
+        belief = self.renew(generator, memory.belief, total, key)
         return Knowledge(
             belief=belief,
             evidence=total,
@@ -126,17 +154,20 @@ class Particles(Assistant):
             notes=jax.tree.map(lambda new, old: jnp.where(started, new, old), notes, memory.notes),
             last=observation,
             probabilities=self.combine(belief, total).reshape(memory.probabilities.shape),
+            log_prior=memory.log_prior,
         )
 
-    def renew(self, belief: ParticleBelief, total: Float[Array, "N M"], key: Key[Array, ""]) -> ParticleBelief:
+    def renew(
+        self, generator: HouseGenerator, belief: ParticleBelief, total: Float[Array, "N M"], key: Key[Array, ""]
+    ) -> ParticleBelief:
         """Weigh the cloud by the new evidence, draw it anew where it is thin, and move it."""
         resample_key, settle_key, *move_keys = jax.random.split(key, 2 + self.num_moves)
 
         def settle(one: parts.Particle, key: Key[Array, ""]) -> parts.Particle:
-            return parts.fit(self.generator, one.plan, one.parts, total, key)
+            return parts.fit(generator, one.plan, one.parts, total, key)
 
         def move(one: parts.Particle, key: Key[Array, ""]) -> parts.Particle:
-            return parts.move(self.generator, one, total, key)
+            return parts.move(generator, one, total, key)
 
         before = belief.hypotheses.log_evidence
         cloud = jax.vmap(settle)(belief.hypotheses, jax.random.split(settle_key, self.num_particles))

@@ -9,6 +9,8 @@ from jaxtyping import Array, Float, Key
 
 from tacit.app import session as sessions
 from tacit.app.session import Players, Session
+from tacit.app.session_discovery import generator_of
+from tacit.beliefs.particles import ParticleBelief
 from tacit.beliefs.voxels import VoxelBelief
 from tacit.core import ASSISTANT, Assistant
 from tacit.games import building_small
@@ -17,6 +19,7 @@ from tacit.games.building.blocks import AIR
 from tacit.games.building.game import Observation
 
 GAME = building_small.make("test", 10_000)
+HOUSES = generator_of(GAME)
 
 
 class Thoughts(NamedTuple):
@@ -40,6 +43,11 @@ class Hopeful(Assistant):
 
     def tell(self, memory: VoxelBelief, log_likelihood: Float[Array, "X Y Z M"]) -> VoxelBelief:
         return memory.update(log_likelihood)
+
+    def expect(self, memory: VoxelBelief, plans: ParticleBelief, key: Key[Array, ""]) -> VoxelBelief:
+        houses = jax.vmap(HOUSES.build)(plans.hypotheses)
+        shares = jnp.tensordot(plans.weights, jax.nn.one_hot(houses, GAME.num_kinds), axes=1)
+        return VoxelBelief(jnp.log(0.9 * shares + 0.1 * self.prior), memory.evidence)
 
     def thoughts(self, memory: VoxelBelief) -> Thoughts:
         return Thoughts(memory.probabilities)

@@ -17,6 +17,7 @@ import pytest
 from tacit.app import session as sessions
 from tacit.app import session_messages as messages
 from tacit.app import session_store as recordings
+from tacit.app.session_ledger import Ledger
 from tacit.app.session_load import crowd
 from tacit.app.session_messages import Clock, Judge, MessageError, Place, Step, Switch
 from tacit.app.session_room import BURST, Plan, Room, goal
@@ -29,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def room(tmp_path):
-    return Room(recordings.open_store(tmp_path / "people.sqlite"), lambda game, assistant: PLAYERS)
+    return Room(Ledger(recordings.open_store(tmp_path / "people.sqlite")), lambda game, assistant: PLAYERS)
 
 
 async def until(seat, condition, seconds=60.0):
@@ -43,7 +44,7 @@ def playing(tmp_path, part):
 
     async def run():
         here = room(tmp_path)
-        seat = await here.seat(here.create(PLAN))
+        seat = await here.seat(await here.create(PLAN))
         here.watch(seat, lambda session: None)
         try:
             return await part(here, seat)
@@ -78,10 +79,10 @@ def test_the_switch_is_obeyed_before_the_next_action_even_when_pressed_in_the_mi
     async def part(here, seat):
         here.post(seat, messages.dump(Clock(0.1, False)))
         await until(seat, lambda session: session.scene.turn >= 4)
-        pressed = here.post(seat, messages.dump(Switch(False)))
+        pressed = await here.post(seat, messages.dump(Switch(False)))
         await until(seat, lambda session: not session.on)
         await until(seat, lambda session, turn=seat.session.scene.turn: session.scene.turn > turn + 4)
-        later = [event for event in recordings.events(here.store, seat.id) if event.number > pressed]
+        later = [event for event in recordings.events(here.ledger.store, seat.id) if event.number > pressed]
         theirs = [json.loads(event.body)["actions"][1] for event in later if event.kind == "turn"]
         assert len(theirs) > 4
         assert set(theirs) == {0}
@@ -94,7 +95,7 @@ def test_a_refused_message_changes_nothing_and_a_flood_is_refused(tmp_path):
         for hostile in ("", "[", '{"do":"zap"}', "\x00" * 300, '{"do":"step","direction":9e999}'):
             with pytest.raises(MessageError):
                 here.post(seat, hostile)
-        messages_on_disk = [e for e in recordings.events(here.store, seat.id) if e.kind == "message"]
+        messages_on_disk = [e for e in recordings.events(here.ledger.store, seat.id) if e.kind == "message"]
         assert messages_on_disk == []
         refused = []
         for _ in range(3 * BURST):
@@ -112,7 +113,7 @@ def test_a_refused_message_changes_nothing_and_a_flood_is_refused(tmp_path):
 def test_sessions_are_unguessable_and_do_not_touch_each_other(tmp_path):
     async def run():
         here = room(tmp_path)
-        names = {here.create(PLAN) for _ in range(20)}
+        names = {await here.create(PLAN) for _ in range(20)}
         assert len(names) == 20
         assert min(map(len, names)) >= 24
         with pytest.raises(KeyError):
@@ -123,7 +124,7 @@ def test_sessions_are_unguessable_and_do_not_touch_each_other(tmp_path):
         here.post(one, messages.dump(Switch(False)))
         await until(one, lambda session: not session.on)
         assert other.session.on
-        assert [e.kind for e in recordings.events(here.store, other.id) if e.kind == "message"] == []
+        assert [e.kind for e in recordings.events(here.ledger.store, other.id) if e.kind == "message"] == []
         here.close()
 
     asyncio.run(run())
@@ -174,13 +175,13 @@ def tell(**line):
 async def run():
     here = room(Path(sys.argv[1]))
     rng = np.random.default_rng(int(sys.argv[2]))
-    name = here.create(PLAN)
+    name = await here.create(PLAN)
     tell(session=name)
     seat = await here.seat(name)
     here.watch(seat, lambda s: tell(turn=s.scene.turn, blocks=zlib.crc32(s.scene.blocks.tobytes())))
     while True:
         message = random_message(rng)
-        tell(ack=here.post(seat, messages.dump(message)), said=messages.dump(message))
+        tell(ack=await here.post(seat, messages.dump(message)), said=messages.dump(message))
         await asyncio.sleep(0.08)
 
 asyncio.run(run())
@@ -277,10 +278,10 @@ def test_a_crowd_loses_no_click(tmp_path):
 def test_a_click_is_shown_before_the_assistant_has_thought(tmp_path):
     async def run():
         here = room(tmp_path)
-        seat = await here.seat(here.create(PLAN))
+        seat = await here.seat(await here.create(PLAN))
         shown = []
         here.watch(seat, shown.append)
-        here.post(seat, messages.dump(Place((1, 2, 1), 2)))
+        await here.post(seat, messages.dump(Place((1, 2, 1), 2)))
         assert seat.session.wishes == ()
         assert [wish.message for wish in shown[-1].wishes] == [Place((1, 2, 1), 2)]
         here.close()

@@ -267,8 +267,48 @@ def test_two_browsers_at_once_see_their_own_houses(page, served, browser):
         other.get_by_label("Call it done").click()
         other.locator(".summary h1").wait_for()
         picture(other, "summary")
+        film = other.request.get(f"{served.address}/house/{second}/replay.html", timeout=PATIENCE)
+        assert film.ok
+        assert "data:image/png;base64," in film.text()
+        assert not re.search(r"(src|href)=.https?://", film.text()), "it needs nothing but itself"
+        assert other.request.get(f"{served.address}/house/{second}/replay.exe").status == 404
+        assert other.request.get(f"{served.address}/house/guess/replay.html").status == 404
     finally:
         other.close()
+
+
+def test_who_does_not_know_yet_is_shown_houses_until_they_build(page, served):
+    page.goto(served.address)
+    page.locator('.choice[aria-label="unsure"]').click()
+    page.wait_for_url("**/house/*")
+    name = page.url.rpartition("/")[2]
+
+    def pairs():
+        return [event for event in served.events(name) if event.kind == "pair"]
+
+    page.locator(".candidate").first.wait_for()
+    assert page.locator(".candidate").count() == 2
+    page.locator(".chip:not([disabled])").first.click()
+    wait_for(lambda: said(served, name, "prefer"))
+    page.locator(".chip[aria-pressed=true]").wait_for()
+    page.locator(".candidate").last.click()
+    wait_for(lambda: len(pairs()) == 2)
+    page.get_by_text("Something like this?").wait_for()
+    picture(page, "asking")
+    page.keyboard.press("ArrowDown")
+    wait_for(lambda: len(pairs()) == 3)
+    prefers = said(served, name, "prefer")
+    assert [message["what"] != "house" for message in prefers] == [True, False]
+    assert [message["which"] for message in prefers] == [0, 1]
+    assert said(served, name, "skip") == [{"pair": 1, "do": "skip"}]
+    assert [event for event in served.events(name) if event.kind == "turn"] == [], "nobody builds meanwhile"
+    page.reload()
+    page.locator(".candidate").first.wait_for()
+    page.get_by_text("From 2 answers.").wait_for()
+    page.get_by_text("Let's build").click()
+    page.wait_for_function("Number(document.querySelector('.voxels').dataset.turn) >= 2")
+    assert not page.locator(".asking").is_visible()
+    picture(page, "understood")
 
 
 def test_a_narrow_screen_has_everything_in_reach(page, served):

@@ -1,5 +1,6 @@
 """The page of one session: build, see what the assistant thinks, steer it."""
 
+import asyncio
 import json
 import time
 from functools import partial
@@ -9,13 +10,14 @@ from nicegui import ui
 from nicegui.events import KeyEventArguments
 
 from tacit.app.page import view
+from tacit.app.page.asking import Asking
+from tacit.app.page.study import following, helper
 from tacit.app.page.voxels import Voxels
 from tacit.app.session import SECONDS, Session
-from tacit.app.session_messages import Clock, Finish, Message, MessageError, Step, Stop, Switch, Undo, dump
+from tacit.app.session_messages import Ask, Clock, Finish, Message, MessageError, Rate, Step, Stop, Switch, Undo, dump
 from tacit.app.session_room import Room, Seat
 from tacit.games.building.actions import DIRECTIONS
 from tacit.games.building.blocks import COLOURS, FIRST_PLACEABLE, NAMES
-from tacit.storage import StorageError
 
 TOOLS = {
     "build": ("add_box", "build", "Click a face to place a block, right-click or shift-click to break one (B)"),
@@ -59,8 +61,11 @@ class Page:
         self.kind, self.tool = FIRST_PLACEABLE, "build"
         self.complained = self.readable = 0.0
         self.pointed: Any = None
+        self.summed_up: tuple[Rate | None] | None = None
         with ui.element("div").classes("top"):
             ui.link("tacit", "/").classes("brand")
+            if self.seat.plan.participant is not None:
+                ui.label(helper(room, seat.plan)).classes("faint")
             self.counts = ui.element("div").classes("counts")
         with ui.element("div").classes("world"):
             self.voxels = Voxels(self.send, self.point)
@@ -70,6 +75,7 @@ class Page:
             self._tools()
         with ui.element("div").classes("side"):
             self._side()
+        self.asking = Asking(seat.players, self.say)
         ui.keyboard(on_key=self.key, ignore=["input", "select", "textarea"])
 
     def _tools(self) -> None:
@@ -120,6 +126,10 @@ class Page:
             if not self.seat.session.free:
                 outline = ui.switch("Outline of my house", value=True).props("dense")
                 outline.on_value_change(lambda event: self.voxels.show("outline", bool(event.value)))
+        if self.seat.session.free:
+            with ui.element("div").classes("part"):
+                ask = ui.button("Show me houses", icon="lightbulb", on_click=partial(self.say, Ask(True)))
+                ask.props("outline no-caps color=dark").classes("full")
         with ui.element("div").classes("part faint"):
             materials = len(self.materials)
             ui.label(f"W A S D, R and F move you. 1 to {materials} choose a block. O turns the assistant off.")
@@ -139,11 +149,15 @@ class Page:
     def send(self, said: Any) -> None:
         """Pass what the browser sent on to the session, and say so if it is refused."""
         try:
-            self.room.post(self.seat, json.dumps(said))
-        except (MessageError, StorageError) as error:
+            self.room.post(self.seat, json.dumps(said)).add_done_callback(self._recorded)
+        except MessageError as error:
             self._complain(str(error))
         except (TypeError, ValueError, RecursionError):
             self._complain("That is no message.")
+
+    def _recorded(self, recorded: asyncio.Future[int]) -> None:
+        if not recorded.cancelled() and (fault := recorded.exception()) is not None:
+            self._complain(str(fault))
 
     def say(self, message: Message) -> None:
         """Pass a message on to the session."""
@@ -190,7 +204,9 @@ class Page:
     def key(self, event: KeyEventArguments) -> None:
         """A key does what a button does."""
         pressed = event.key.name.lower() if event.action.keydown and not event.action.repeat else ""
-        if pressed in KEYS:
+        if self.seat.session.asking:
+            self.asking.key(pressed)
+        elif pressed in KEYS:
             self.choose_tool(KEYS[pressed])
         elif pressed in STEPS and not event.modifiers.ctrl and STEPS[pressed] < len(DIRECTIONS):
             self.say(Step(STEPS[pressed]))
@@ -239,17 +255,25 @@ class Page:
         paused = "play_arrow aria-pressed=true" if session.paused else "pause aria-pressed=false"
         self.pause.props(f"icon={paused}")
         self.summary.set_visibility(session.done)
+        self.asking.show(session)
 
     def _show_counts(self, session: Session) -> None:
         self.counts.clear()
         with self.counts:
             for name, figure in view.counts(session).items():
                 ui.html(f"<b>{figure}</b><span>{name}</span>", sanitize=False).classes("count")
-        if session.done:
+        if session.done and self.summed_up != (session.rating,):
+            self.summed_up = (session.rating,)
             self.summary.clear()
             with self.summary:
                 ui.html(view.summary(session), sanitize=False)
-                ui.link("Build another", "/").classes("faint")
+                with ui.element("div").classes("replays"):
+                    ui.link("Replay", f"/house/{self.seat.id}/replay.html", new_tab=True)
+                    ui.link("as a film (GIF)", f"/house/{self.seat.id}/replay.gif")
+                if self.seat.plan.participant is None:
+                    ui.link("Build another", "/").classes("faint")
+                else:
+                    following(self.room, self.seat, session, self.say)
 
 
 def _button(icon: str, word: str, about: str, act: Any) -> ui.button:

@@ -17,15 +17,24 @@ import jax
 from nicegui import app, ui
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from tacit.app import session_store as recordings
 from tacit.app.page.house import house
+from tacit.app.page.limits import bounded
 from tacit.app.page.start import start
+from tacit.app.page.study import welcome
+from tacit.app.session_ledger import Ledger
 from tacit.app.session_players import Players
+from tacit.app.session_recordings import replayed
 from tacit.app.session_room import Room, warm_up
 from tacit.app.session_store import HOME, RECORD, open_store
+from tacit.app.session_study import Design
 
 COOKIE = "tacit"
 RECONNECT = 60.0
 """Seconds for which a browser that fell silent keeps its page; a slow one may be busy for long."""
+FILMS = {"html": "text/html", "gif": "image/gif"}
+REPLAYS = ""
+"""The name of no session: the lock of those who make replays."""
 STYLE = Path(__file__).with_name("style.css")
 
 Scope = MutableMapping[str, Any]
@@ -44,6 +53,8 @@ class Settings:
     port: int = 8080
     browser: bool = True
     record: Path = RECORD
+    study: Design | None = None
+    """If this is a study, what is compared; the first page is then for its participants."""
 
 
 def serve(settings: Settings, seated: Callable[[str, str], Players], say: Callable[[str], None]) -> None:
@@ -53,20 +64,28 @@ def serve(settings: Settings, seated: Callable[[str, str], Players], say: Callab
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(HOME / "compiled"))
     players = seated(settings.game, settings.assistant)
-    room = Room(open_store(settings.record), seated)
+    room = Room(Ledger(open_store(settings.record)), seated)
 
     @ui.page("/", title="tacit", favicon=_icon(), response_timeout=60)
     async def first() -> None:
-        await start(room, players, settings.game, settings.assistant)
+        if settings.study is None:
+            await start(room, players, settings.game, settings.assistant)
+        else:
+            welcome(room, settings.study)
 
     @ui.page("/house/{name}", title="tacit", favicon=_icon())
     async def one(name: str) -> None:
         await house(room, name)
 
+    @app.get("/house/{name}/replay.{kind}")
+    async def again(name: str, kind: str) -> Response:
+        return await replay(room, name, kind)
+
     async def prepare() -> None:
         await room.in_thread(warm_up, players)
 
     ui.add_css(STYLE, shared=True)
+    app.add_middleware(bounded)
     app.add_middleware(guarded, host=settings.host, token=token)
     app.on_startup(lambda: asyncio.create_task(prepare()))
     app.on_shutdown(room.close)
@@ -81,6 +100,16 @@ def serve(settings: Settings, seated: Callable[[str, str], Players], say: Callab
         show_welcome_message=False,
         title="tacit",
     )
+
+
+async def replay(room: Room, name: str, kind: str) -> Response:
+    """A session as one file, to keep or to share: a page with a slider, or a film. One is made at a time."""
+    if kind not in FILMS or recordings.begun(room.ledger.store, name) is None:
+        return PlainTextResponse("There is no such replay.", 404)
+    async with room.opening.setdefault(REPLAYS, asyncio.Lock()):
+        film = await asyncio.to_thread(replayed, room.ledger.store, name, f".{kind}", room.seated)
+    shown = {} if kind == "html" else {"Content-Disposition": 'attachment; filename="house.gif"'}
+    return Response(film, media_type=FILMS[kind], headers=shown)
 
 
 def guarded(inner: Asgi, host: str, token: str | None) -> Asgi:

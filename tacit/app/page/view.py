@@ -8,11 +8,14 @@ from jaxtyping import Float
 from tacit.app import session as sessions
 from tacit.app.drawing import GLASS, PLAYER_COLOURS
 from tacit.app.session import Session
+from tacit.app.session_discovery import Shown, generator_of
+from tacit.app.session_likes import Aspect, differ, worth_of_pair
 from tacit.app.session_messages import Break, Cell, Place
 from tacit.app.session_players import Players, decoded
 from tacit.core import ASSISTANT
 from tacit.games.building.actions import BREAK, MOVE, PASS, PLACE
 from tacit.games.building.blocks import AIR, COLOURS, NAMES
+from tacit.games.building.plans import Plan, describe
 
 FAINTEST = 0.1
 """Guesses below this probability are not sent."""
@@ -92,6 +95,17 @@ def why(session: Session, cell: Cell) -> str:
             deed = f"Placed {NAMES[edit.after]}" if edit.after != AIR else f"Broke {NAMES[edit.before]}"
             return f"{deed} in turn {edit.turn + 1}, then {100 * edit.sure:.0f} % sure."
     return ""
+
+
+def words(shown: Shown, which: int) -> str:
+    """One of two houses, in words."""
+    return describe(Plan(*(field[which] for field in shown.plans)))
+
+
+def open_to(players: Players, shown: Shown, aspect: Aspect) -> bool:
+    """Whether there is something to say of this aspect of the pair: they differ, and nothing was said of it yet."""
+    num_values = generator_of(players.game).log_prior.shape[1]
+    return all(aspect != said for _, said in shown.said) and differ(worth_of_pair(shown.plans, aspect, num_values))
 
 
 def counts(session: Session) -> dict[str, str]:
