@@ -549,6 +549,7 @@ Command = (
     Annotated[Demo, subcommand("demo")]
     | Annotated[Play, subcommand("play")]
     | Annotated[Recordings, subcommand("recordings")]
+    | Annotated[StudyPeople, subcommand("study-people")]
     | Annotated[List, subcommand("list")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
@@ -568,7 +569,6 @@ def main(argv: list[str] | None = None) -> int:
             Command,  # pyright: ignore[reportArgumentType]
             prog="tacit",
             description="Assistants that work out what you want. Without a command: tacit play.",
-    | Annotated[StudyPeople, subcommand("study-people")]
             args=words or ["play"],
             config=(FlagCreatePairsOff,),
         )
@@ -649,13 +649,13 @@ def check_seed(seed: int) -> None:
         raise UsageError(f"--seed {seed} is not between 0 and {2**32 - 1}.")
 
 
-def check_delay(delay: float) -> None:
-    """Refuse what cannot be waited for."""
-    if not 0 <= delay <= 3600:
-        raise UsageError(f"--delay {delay:g} is not a number of seconds between 0 and 3600.")
 def check_port_number(port: int) -> None:
     """Refuse what cannot be a port."""
     if not 0 < port < 2**16:
         raise UsageError(f"--port {port} is not between 1 and {2**16 - 1}.")
 
 
+def check_delay(delay: float) -> None:
+    """Refuse what cannot be waited for."""
+    if not 0 <= delay <= 3600:
+        raise UsageError(f"--delay {delay:g} is not a number of seconds between 0 and 3600.")
