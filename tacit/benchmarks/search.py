@@ -5,7 +5,7 @@ off fixed rules. All else is as an assistant has it: turns by the game's own `st
 sight at every node, the human drawn anew at every visit, a belief of its own for every node, K candidates a node. So
 what is measured is the tree and the world. Before that the tree alone, on a world by tables where nothing is chance,
 against mctx on the same tables in the same run; mctx belongs to the tests, and without it there is no ratio. After it
-one whole decision of AssistanceZero, its network included, as someone who plays with it waits for it.
+the network alone, and one whole decision of AssistanceZero with it, as someone who plays with it waits for it.
 """
 
 import importlib
@@ -25,6 +25,7 @@ from tacit.assistants.greedy import sizes
 from tacit.core import ASSISTANT, HUMAN
 from tacit.games import building_paper, building_small
 from tacit.games.building import actions as factored
+from tacit.games.building import history
 from tacit.games.building.actions import EditLogits
 from tacit.games.building.blocks import FIRST_PLACEABLE
 from tacit.games.building.game import BuildingGame, State
@@ -37,6 +38,8 @@ from tacit.planning.tree_search import Config, Leaf, SearchModel, prune, search
 BATCHES = (1, 32)
 NUM_SIMULATIONS = 50
 NUM_CANDIDATES = 32
+NUM_EVALUATED = 256
+"""Moments that the network reads at once."""
 SHARPNESS = 6.0
 """Logits per unit of expected gain, of both players' stand-ins."""
 FULL = 250
@@ -188,11 +191,26 @@ def mctxs(model: Tables, root: Leaf) -> float | None:
         return seconds(lambda: run(model, root, jax.random.key(1)))
 
 
-def decision(game: BuildingGame) -> float:
-    """Seconds that AssistanceZero takes from what it sees to what it does; weights cost the same whatever they say."""
+def untrained(game: BuildingGame) -> CounselNetwork:
+    """A network of the usual size; weights cost the same whatever they say."""
     chosen, prior = Goals(), jnp.full((*game.shape, game.num_kinds), 1.0 / game.num_kinds)
     voxels = VoxelNetwork(sizes(game, chosen.width, chosen.depth, chosen.embedding), prior, jax.random.key(0))
-    skill = Skill(CounselNetwork(voxels, jax.random.key(1)), jnp.asarray(0.5))
+    return CounselNetwork(voxels, jax.random.key(1))
+
+
+def evaluation(game: BuildingGame) -> float:
+    """Seconds that the network takes for NUM_EVALUATED moments at once."""
+    nothing = history.begin(game.shape, game.num_kinds)
+    states = jax.vmap(game.init)(jax.random.split(jax.random.key(0), NUM_EVALUATED))
+    views = jax.jit(jax.vmap(lambda state: history.view(nothing, game.observe(state)[ASSISTANT])))(states)
+    evaluate = eqx.filter_jit(lambda network, views: network(*views))
+    network = untrained(game)
+    return seconds(lambda: evaluate(network, views))
+
+
+def decision(game: BuildingGame) -> float:
+    """Seconds that AssistanceZero takes from what it sees to what it does."""
+    skill = Skill(untrained(game), jnp.asarray(0.5))
     assistant = AssistanceZero(game, skill, Gumbel(scale=0.0), Config(NUM_SIMULATIONS))
     sees = game.observe(game.init(jax.random.key(2)))[ASSISTANT]
     decide = eqx.filter_jit(assistant.logits)
@@ -233,6 +251,9 @@ def make() -> list[dict[str, Any]]:
             }
             name = f"{shape} with a stand-in for the network, batch {batch}"
             rows += [{"name": name, "value": value, "unit": unit, **nothing} for unit, value in values.items()]
+        rate = round(NUM_EVALUATED / evaluation(model.game))
+        name = f"{shape}, the network alone, batch {NUM_EVALUATED}"
+        rows.append({"name": name, "value": rate, "unit": "evaluations/s", **nothing})
         name, unit = f"{shape} with the network, one decision", f"ms/{NUM_SIMULATIONS} simulations"
         rows.append({"name": name, "value": round(1e3 * decision(model.game), 1), "unit": unit, **nothing})
     return rows
