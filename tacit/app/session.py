@@ -75,14 +75,14 @@ class Wish(NamedTuple):
 
 
 class Edit(NamedTuple):
-    """A block that was placed or broken; `sure` is how probable the assistant found the outcome when it chose."""
+    """A block that was placed or broken; `thought` is how probable the assistant then found each kind for the cell."""
 
     turn: int
     player: int
     cell: Cell
     before: int
     after: int
-    sure: float | None
+    thought: tuple[float, ...] | None
 
 
 BEFORE, AFTER = Edit._fields.index("before"), Edit._fields.index("after")
@@ -413,8 +413,8 @@ def _edits(session: Session, moment: Moment) -> Iterable[Edit]:
         if index >= 0:
             x, y, z = (int(at) for at in np.unravel_index(index, session.scene.blocks.shape))
             after = int(edits.after[player])
-            sure = None if belief is None else float(belief[x, y, z, after])
-            yield Edit(session.scene.turn, player, (x, y, z), int(edits.before[player]), after, sure)
+            then = None if belief is None else tuple(belief[x, y, z].tolist())
+            yield Edit(session.scene.turn, player, (x, y, z), int(edits.before[player]), after, then)
 
 
 def _press(players: Players, session: Session) -> Session:

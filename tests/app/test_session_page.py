@@ -142,7 +142,10 @@ def test_what_it_is_about_to_do_is_shown_until_it_is_off(rng):
     assert view.about_to(PLAYERS, session) == "About to place log."
     placed = play_turns(session, 1)
     if any(edit.cell == cell for edit in placed.edits):
-        assert view.why(placed, cell).startswith("Placed log in turn")
+        words, then = view.why(placed, cell)
+        assert words.startswith("Placed log in turn")
+        assert then == view.guesses(session, cell), "what it thought when it chose, not what it thinks now"
+        assert view.why(sessions.accept(PLAYERS, placed, Judge(cell, 2, True)), cell) == (words, then)
     off = sessions.accept(PLAYERS, session, Switch(False))
     assert view.intent(PLAYERS, off) is None
     assert view.about_to(PLAYERS, off) == "It is off."

@@ -126,8 +126,8 @@ class Page:
             if not self.seat.session.free:
                 outline = ui.switch("Outline of my house", value=True).props("dense")
                 outline.on_value_change(lambda event: self.voxels.show("outline", bool(event.value)))
-        if self.seat.session.free:
-            with ui.element("div").classes("part"):
+        with ui.element("div").classes("part") as self.unsure:
+            if self.seat.session.free:
                 ask = ui.button("Show me houses", icon="lightbulb", on_click=partial(self.say, Ask(True)))
                 ask.props("outline no-caps color=dark").classes("full")
         with ui.element("div").classes("part faint"):
@@ -232,13 +232,11 @@ class Page:
         self.guess.clear()
         with self.guess:
             rows = [] if self.pointed is None else view.guesses(self.seat.session, self.pointed)
-            for name, colour, chance in rows:
-                bar = f'<span class="bar"><i style="width: {100 * chance:.0f}%"></i></span>'
-                row = f'<i style="background: {colour}"></i><span>{name}</span>{bar}<b>{100 * chance:.0f} %</b>'
-                ui.html(row, sanitize=False).classes("guess")
-            reason = "" if self.pointed is None else view.why(self.seat.session, self.pointed)
+            _bars(rows)
+            reason, then = ("", []) if self.pointed is None else view.why(self.seat.session, self.pointed)
             if reason or not rows:
                 ui.label(reason or "Point at a place to see what it thinks belongs there.").classes("faint")
+            _bars(then)
 
     def show(self, session: Session) -> None:
         """Show the session as it is now."""
@@ -255,6 +253,7 @@ class Page:
         paused = "play_arrow aria-pressed=true" if session.paused else "pause aria-pressed=false"
         self.pause.props(f"icon={paused}")
         self.summary.set_visibility(session.done)
+        self.unsure.set_visibility(session.free and not session.done)
         self.asking.show(session)
 
     def _show_counts(self, session: Session) -> None:
@@ -274,6 +273,14 @@ class Page:
                     ui.link("Build another", "/").classes("faint")
                 else:
                     following(self.room, self.seat, session, self.say)
+
+
+def _bars(rows: list[tuple[str, str, float]]) -> None:
+    """A line for each kind: its colour, its name, and how probable it is."""
+    for name, colour, chance in rows:
+        bar = f'<span class="bar"><i style="width: {100 * chance:.0f}%"></i></span>'
+        row = f'<i style="background: {colour}"></i><span>{name}</span>{bar}<b>{100 * chance:.0f} %</b>'
+        ui.html(row, sanitize=False).classes("guess")
 
 
 def _button(icon: str, word: str, about: str, act: Any) -> ui.button:

@@ -29,6 +29,8 @@ from tacit.storage import write_atomically
 TURNS = 36
 NAME = "picture"
 WIDTH, HEIGHT = 1280, 760
+POINTED = (429.0, 228.0)
+"""Where the pointer is: somewhere on the house."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 PATIENCE = 300.0
@@ -58,6 +60,8 @@ def take(path: Path, game: str, assistant: str, seed: int) -> None:
                 )
                 page.goto(f"http://localhost:{port}/house/{NAME}", timeout=1000 * PATIENCE)
                 page.wait_for_function("document.querySelector('.voxels')?.dataset.turn", timeout=1000 * PATIENCE)
+                page.mouse.move(*POINTED)
+                page.locator(".guess").first.wait_for()
                 page.wait_for_timeout(1000)
                 write_atomically(path, page.screenshot())
             finally:

@@ -80,21 +80,25 @@ def about_to(players: Players, session: Session) -> str:
 def guesses(session: Session, cell: Cell) -> list[tuple[str, str, float]]:
     """The three likeliest kinds of a cell: name, colour and probability."""
     belief = session.scene.belief
-    if belief is None:
-        return []
-    row = belief[cell]
-    return [(NAMES[kind], COLOURS[kind], float(row[kind])) for kind in np.argsort(-row)[:3]]
+    return [] if belief is None else _likeliest(belief[cell])
 
 
-def why(session: Session, cell: Cell) -> str:
-    """Why the assistant put that there: how sure it was when it chose."""
+def why(session: Session, cell: Cell) -> tuple[str, list[tuple[str, str, float]]]:
+    """What the assistant last did there, in words, and the three likeliest kinds as it saw them then."""
     for edit in reversed(session.edits):
         if edit.cell == cell:
-            if edit.player != ASSISTANT or edit.sure is None:
-                return ""
+            if edit.player != ASSISTANT or edit.thought is None:
+                return "", []
             deed = f"Placed {NAMES[edit.after]}" if edit.after != AIR else f"Broke {NAMES[edit.before]}"
-            return f"{deed} in turn {edit.turn + 1}, then {100 * edit.sure:.0f} % sure."
-    return ""
+            sure = 100 * edit.thought[edit.after]
+            return f"{deed} in turn {edit.turn + 1}, {sure:.0f} % sure. Then it thought:", _likeliest(
+                np.array(edit.thought)
+            )
+    return "", []
+
+
+def _likeliest(row: Float[np.ndarray, " M"]) -> list[tuple[str, str, float]]:
+    return [(NAMES[kind], COLOURS[kind], float(row[kind])) for kind in np.argsort(-row)[:3]]
 
 
 def words(shown: Shown, which: int) -> str:
