@@ -32,6 +32,10 @@ class Roles:
         """The policy's prompt."""
         return Prompt(self.policy, f"Question: {question}")
 
+    def explain(self, question: str, answer: str) -> Prompt:
+        """The policy's prompt when it is told the answer, and is to find the way there."""
+        return Prompt(self.policy, f"Question: {question}\nThe right answer: {answer}")
+
     def compare(self, pair: Pair) -> Prompt:
         """The critic's prompt."""
         return Prompt(self.critic, f"Question: {pair.question}\nAnswer 1: {pair.first}\nAnswer 2: {pair.second}")

@@ -1,0 +1,152 @@
+"""What else can be learned from experts' answers without a checker? Four rivals of RARO, in the same loop.
+
+Each is a `training.Method`: the same model, the same pairs, the same step. They are those that Cai and Provilkov 2025,
+arXiv 2511.21667, compare with, beside imitation (`training.sft`).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from tacit.language.advantages import advantages, role_weights
+from tacit.language.demonstrations import Demonstration
+from tacit.language.game import FIRST, SECOND, Contest, Pair, Rules, outcomes
+from tacit.language.learner import AnyLearner, Learner
+from tacit.language.models import Speaker
+from tacit.language.players import answering
+from tacit.language.replay import mix
+from tacit.language.rounds import Judge, Lesson, Memory, Samples, labels_of
+from tacit.language.training import Config, Method, Step
+from tacit.language.watch import Trials, advise
+
+ALONE = Rules(tau_policy=0.0, tau_critic=0.0)
+"""A critic of single answers has nothing to tie."""
+
+
+def gail(policy: Learner[Speaker], critic: AnyLearner, judge: Judge, config: Config) -> Method:
+    """A critic of single answers: "the first" if this one is an expert's, "the second" if not; no pairs, no ties.
+
+    As in GAIL (Ho and Ermon 2016, arXiv 1606.03476). The answer lies beside an empty one, so that any judge will do.
+    """
+    answer, game = answering(policy.speaker, config.roles, config.answer_tokens), config.game
+
+    def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
+        asked = np.repeat(np.arange(len(batch)), game.num_answers)
+        shown = [batch[index] for index in asked.tolist()]
+        answers = answer([one.question for one in shown], rng)
+        ended = np.flatnonzero(answers.whole)
+        contests = [Contest(shown[index].question, shown[index].answer, answers.texts[index]) for index in ended]
+        labels = labels_of(judge([_alone(one, SECOND) for one in contests], rng))
+        earned = outcomes(labels, np.full(len(contests), SECOND), ALONE)
+        rewards, kept = np.zeros(len(asked)), np.zeros(len(asked), bool)
+        rewards[ended], kept[ended] = earned.policy, earned.readable
+
+        mixed = mix(memory.pool, contests, min(len(batch), len(contests)), game.replayed, rng)
+        places = rng.integers(2, size=len(mixed))
+        judged = np.repeat(np.arange(len(mixed)), game.num_verdicts)
+        verdicts = judge([_alone(mixed[index], int(places[index])) for index in judged], rng)
+        said = labels_of(verdicts)
+        gained = outcomes(said, places[judged], ALONE)
+        # One verdict on each: more of the same answer are no further evidence.
+        trials = memory.trials.then(Trials(said[:: game.num_verdicts], places), game.guards.window)
+        share = game.policy_share if advise(trials, game.guards).policy_moves else 0.0
+        weights = role_weights(advantages(gained.critic, judged, gained.readable), game.critic_share)
+        taught = Lesson(answers, role_weights(advantages(rewards, asked, kept), share), kept)
+        lessons = [(policy, [taught]), (critic, [Lesson(verdicts, weights, gained.readable)])]
+        numbers = {"policy_reward": float(rewards.mean()), "critic_reward": float(gained.critic.mean())}
+        return Step(lessons, Memory(memory.pool.add(contests), trials), numbers)
+
+    return method
+
+
+def _alone(contest: Contest, expert_at: int) -> Pair:
+    """The expert's answer, or the policy's, beside nothing."""
+    return Pair(contest.question, contest.expert if expert_at == FIRST else contest.answer, "")
+
+
+def dpo(policy: Learner[Speaker], config: Config, beta: float = 0.1) -> Method:
+    """The expert's answers are preferred to the policy's own, fresh in every round: iterative DPO.
+
+        loss = -log σ(m),   m = β (log π/π₀ (expert) - log π/π₀ (policy's)),   so that   w = ±β σ(-m)
+
+    are the weights of both answers (Rafailov et al. 2023, arXiv 2305.18290, eq. 7). One own answer to each question.
+    """
+    answer = answering(policy.speaker, config.roles, config.answer_tokens)
+
+    def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
+        answers = answer([one.question for one in batch], rng)
+        quoted = _quoted(policy.speaker, config, batch, [config.roles.as_said(one.answer) for one in batch])
+        ahead = _since_start(policy, quoted) - _since_start(policy, answers)
+        kept = answers.whole
+        weights = np.where(kept, beta / (1.0 + np.exp(beta * ahead)) / len(batch), 0.0)
+        lessons = [Lesson(quoted, weights, kept), Lesson(answers, -weights, kept)]
+        return Step([(policy, lessons)], memory, {"expert_ahead": float((ahead > 0).mean())})
+
+    return method
+
+
+def log_probability(policy: Learner[Speaker], config: Config) -> Method:
+    """A thought is rewarded by how likely it makes the answer: r = log π(expert's answer | question, thought).
+
+    What is said before the answer's mark is the thought. Where all of a text is the answer there is none, and nothing
+    is learned.
+    """
+    answer, mark = answering(policy.speaker, config.roles, config.answer_tokens), config.roles.answer_mark
+
+    def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
+        groups = np.repeat(np.arange(len(batch)), config.game.num_answers)
+        shown = [batch[index] for index in groups.tolist()]
+        answers = answer([one.question for one in shown], rng)
+        thoughts = [policy.speaker.heard(row.tolist()) for row in _spoken(answers)]
+        thoughts = [f"{text.rpartition(mark)[0]}{mark}" if mark else "" for text in thoughts]
+        said = [f"{thought} {one.answer}".strip() for thought, one in zip(thoughts, shown, strict=True)]
+        quoted = _quoted(policy.speaker, config, shown, said)
+        tokenizer = policy.speaker.tokenizer
+        skipped = [len(tokenizer.encode(thought, add_special_tokens=False)) for thought in thoughts]
+        with torch.no_grad():
+            found = policy.speaker.log_probs(quoted.trace)
+        later = torch.arange(found.shape[1])[None, :] >= torch.tensor(skipped)[:, None]
+        rewards = (found.cpu() * later).sum(dim=1).double().numpy()
+        weights = role_weights(advantages(rewards, groups, answers.whole), config.game.policy_share)
+        return Step([(policy, [Lesson(answers, weights, answers.whole)])], memory, {"reward": float(rewards.mean())})
+
+    return method
+
+
+def rationalisation(policy: Learner[Speaker], config: Config) -> Method:
+    """Told the expert's answer, the policy thinks of a way to it; then it imitates that thought with that answer.
+
+    As in STaR (Zelikman et al. 2022, arXiv 2203.14465, their rationalisation).
+    """
+
+    def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
+        prompts = [config.roles.explain(one.question, one.answer) for one in batch]
+        texts, whole, _ = policy.speaker.speak(prompts, config.answer_tokens, rng)
+        mark = config.roles.answer_mark
+        thoughts = [text.partition(mark)[0] if mark else "" for text in texts]
+        said = [f"{thought}{config.roles.as_said(one.answer)}" for thought, one in zip(thoughts, batch, strict=True)]
+        weights = whole / len(batch)
+        return Step([(policy, [Lesson(_quoted(policy.speaker, config, batch, said), weights, whole)])], memory, {})
+
+    return method
+
+
+def _quoted(speaker: Speaker, config: Config, shown: Sequence[Demonstration], said: list[str]) -> Samples:
+    """Texts as if the policy had said them."""
+    speech = speaker.quote([config.roles.ask(one.question) for one in shown], said)
+    return Samples(said, np.ones(len(said), bool), speech)
+
+
+def _spoken(samples: Samples) -> list[torch.Tensor]:
+    """The tokens of each completion."""
+    speech = samples.trace
+    completions = speech.tokens[:, -speech.spoken.shape[1] :]
+    return [row[mask] for row, mask in zip(completions, speech.spoken, strict=True)]
+
+
+@torch.no_grad()
+def _since_start(policy: Learner[Speaker], samples: Samples) -> np.ndarray:
+    """Log π/π₀ of each text."""
+    now, then = (speaker.log_probs(samples.trace).sum(dim=1) for speaker in (policy.speaker, policy.start))
+    return (now - then).double().cpu().numpy()
