@@ -1,5 +1,7 @@
 """Whoever sends too much is cut off with one reason; everybody else is served."""
 
+import logging
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from tacit.app.page.limits import BURST, LARGEST, TOO_BIG, TOO_MUCH, bounded
+from tacit.app.page.limits import BURST, LARGEST, TOO_BIG, TOO_MUCH, UNREADABLE, Seldom, bounded
 
 
 async def _length(request: Request):
@@ -23,7 +25,13 @@ async def _echo(websocket):
         await websocket.send_text(str(len(text)))
 
 
-CLIENT = TestClient(bounded(Starlette(routes=[Route("/", _length, methods=["POST"]), WebSocketRoute("/ws", _echo)])))
+async def _break(websocket):
+    await websocket.accept()
+    raise RuntimeError(await websocket.receive_text())
+
+
+ROUTES = [Route("/", _length, methods=["POST"]), WebSocketRoute("/ws", _echo), WebSocketRoute("/break", _break)]
+CLIENT = TestClient(bounded(Starlette(routes=ROUTES)))
 
 
 def talk():
@@ -66,6 +74,17 @@ def test_a_flood_is_cut_off_with_one_reason(caplog):
     assert [record for record in caplog.records if record.name.startswith(("tacit", "uvicorn"))] == []
 
 
+def test_what_cannot_be_read_closes_its_socket_with_one_line_in_the_log_for_many(caplog):
+    for _ in range(20):
+        with CLIENT.websocket_connect("/break") as one:
+            one.send_text("hostile \n" * 50)
+            with pytest.raises(WebSocketDisconnect) as closed:
+                one.receive_text()
+        assert (closed.value.code, closed.value.reason) == (UNREADABLE, "that cannot be read")
+    ours = [record for record in caplog.records if record.name.startswith("tacit")]
+    assert [record.getMessage() for record in ours] == ["A socket was closed: RuntimeError."]
+
+
 @pytest.mark.parametrize(("size", "status"), [(0, 200), (LARGEST, 200), (LARGEST + 1, 413), (50 * LARGEST, 413)])
 def test_a_request_has_a_largest_size(size, status):
     answer = CLIENT.post("/", content=b"x" * size)
@@ -86,3 +105,15 @@ def test_more_than_was_announced_is_not_read():
 
     with pytest.raises(ClientDisconnect):
         CLIENT.post("/", content=parts())
+
+
+def test_a_logger_that_is_hushed_says_one_line_for_many(caplog):
+    logger = logging.getLogger("tests.hushed")
+    logger.addFilter(Seldom())
+    for _ in range(20):
+        try:
+            int("x")
+        except ValueError:
+            logger.exception("message handler error")
+    (record,) = caplog.records
+    assert (record.getMessage(), record.exc_info) == ("message handler error", None)

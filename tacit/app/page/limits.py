@@ -1,8 +1,11 @@
 """How much may one connection send? Bounds on size and rate, before anything is read by the page.
 
-Whoever goes beyond is cut off with one clear reason; nothing is written to the log, and nobody else notices.
+Whoever goes beyond is cut off with one clear reason, as is who sends what cannot be read. Nobody else notices, and the
+log has a line a minute at most.
 """
 
+import contextlib
+import logging
 import time
 from collections.abc import MutableMapping
 from typing import Any
@@ -14,16 +17,49 @@ LARGEST = 32_768
 """Bytes in one message of a socket, or in the body of one request; a browser sends hundreds."""
 BURST, PER_SECOND = 300, 100.0
 """Messages of one socket: at once, and a second from then on. A pointer that moves sends a dozen a second."""
-TOO_BIG, TOO_MUCH = 1009, 1008
+TOO_BIG, TOO_MUCH, UNREADABLE = 1009, 1008, 1007
 """Codes with which a socket is closed."""
+QUIET = 60.0
+"""Seconds from one line in the log to the next."""
+
+
+class Seldom(logging.Filter):
+    """Lets one record a minute through, without its traceback: for a logger that has one for every hostile message."""
+
+    logged = -QUIET
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it was quiet for long enough."""
+        due = time.monotonic() - self.logged > QUIET
+        if due:
+            self.logged, record.exc_info = time.monotonic(), None
+        return due
+
+
+def hush() -> None:
+    """Keep the log of the sockets' library short: it has a page for every message that it cannot parse."""
+    logging.getLogger("engineio.server").addFilter(Seldom())
 
 
 def bounded(inner: ASGIApp) -> ASGIApp:
     """The application, for connections that keep within bounds."""
+    logged = -QUIET
+
+    async def talk(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal logged
+        try:
+            await inner(scope, _metered(receive, send), send)
+        except Exception as error:
+            # The protocol's libraries raise at what they cannot parse, with pages of traceback for each.
+            if time.monotonic() - logged > QUIET:
+                logged = time.monotonic()
+                logging.getLogger(__name__).warning("A socket was closed: %s.", type(error).__name__)
+            with contextlib.suppress(Exception):
+                await send({"type": "websocket.close", "code": UNREADABLE, "reason": "that cannot be read"})
 
     async def bound(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            await inner(scope, _metered(receive, send), send)
+            await talk(scope, receive, send)
         elif scope["type"] == "http" and _length(scope) > LARGEST:
             await PlainTextResponse(f"A request has at most {LARGEST} bytes.", 413)(scope, receive, send)
         elif scope["type"] == "http":

@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from tacit.app import session_store as recordings
 from tacit.app.page.house import house
-from tacit.app.page.limits import bounded
+from tacit.app.page.limits import bounded, hush
 from tacit.app.page.start import start
 from tacit.app.page.study import welcome
 from tacit.app.session_ledger import Ledger
@@ -85,6 +85,7 @@ def serve(settings: Settings, seated: Callable[[str, str], Players], say: Callab
         await room.in_thread(warm_up, players)
 
     ui.add_css(STYLE, shared=True)
+    hush()
     app.add_middleware(bounded)
     app.add_middleware(guarded, host=settings.host, token=token)
     app.on_startup(lambda: asyncio.create_task(prepare()))
