@@ -65,7 +65,7 @@ def agree(some: dict, others: dict) -> None:
     """The same numbers, but for the order of sums."""
     np.testing.assert_allclose(some["weight"], others["weight"], rtol=1e-4, atol=1e-5)
     for one, other in zip(some["rounds"], others["rounds"], strict=True):
-        assert one == pytest.approx(other, rel=1e-4)
+        assert one == pytest.approx(other, rel=2e-5)
 
 
 @pytest.mark.slow
