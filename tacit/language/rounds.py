@@ -80,10 +80,14 @@ class Memory(NamedTuple):
 
 
 class Round(NamedTuple):
-    """One round's lessons, what to remember, the figures of its fresh pairs, and what the guards say."""
+    """One round's lessons, what to remember, the figures of its fresh pairs, and what the guards say.
+
+    `mixed` are the contests, fresh and replayed, that the critic's verdicts were about.
+    """
 
     policy: Lesson
     critic: Lesson
+    mixed: list[Contest]
     memory: Memory
     metrics: Metrics
     advice: Advice
@@ -121,6 +125,7 @@ def play_round(
     return Round(
         policy=Lesson(answers, role_weights(advantages(rewards, asked, kept), share), kept),
         critic=Lesson(verdicts, role_weights(advantages(*scored), config.critic_share), gained.readable),
+        mixed=mixed,
         memory=Memory(memory.pool.add(contests), trials),
         metrics=measure(fresh, config.rules),
         advice=advice,

@@ -1,12 +1,17 @@
 """A critic for small machines, apart from the policy: a language model that scores both answers and compares.
 
-The score of an answer is how likely the critic finds it, and differences of scores say the label:
+The score of an answer is how likely the critic finds it, and the difference of two is its belief (Bradley and Terry
+1952):
 
-    s(q, a) = log π(a | q),      logits of (first, second, tie) = (d, -d, t),   d = s(q, first) - s(q, second).
+    s(q, a) = log π(a | q),      P(first is the expert's) = σ(s(q, first) - s(q, second)).
+
+Its verdict is the label that earns most by this belief (`game.best_reply`): a tie where max(P, 1 - P) < τ_critic. So it
+is taught what each contest shows, the likelihood, and the game's reward follows. The reward itself would teach nothing
+where the critic is sure and wrong, which is where the policy goes.
 
 It begins as a model that can read and reckon, and learns which words are an expert's at their place; π is then no
-longer what anybody says, but what is to be preferred. Swapping the answers swaps the labels' chances, so a place can
-tell it nothing. It is told what the game pays and nothing else: no sum is done for it, no number compared.
+longer what anybody says, but what is to be preferred. Swapping the answers swaps the chances, so a place can tell it
+nothing. It learns from who said what and nothing else: no sum is done for it, no number compared.
 Axis letters: B samples, N texts.
 """
 
@@ -22,10 +27,10 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from tacit.language.demonstrations import Demonstration
-from tacit.language.game import Pair
+from tacit.language.game import FIRST, Contest, Pair, Rules, best_reply
 from tacit.language.models import Speaker, Speech
 from tacit.language.prompts import Roles
-from tacit.language.rounds import Answer, Samples
+from tacit.language.rounds import Answer, Lesson, Samples
 from tacit.language.verdicts import SAYING
 
 
@@ -43,13 +48,13 @@ class Verdicts(NamedTuple):
 
 
 class ScoreCritic(nn.Module):
-    """A speaker of its own, a copy of `speaker`, and what speaks for a tie (t)."""
+    """A speaker of its own, a copy of `speaker`, which plays by `rules`."""
 
-    def __init__(self, speaker: Speaker, roles: Roles, tie: float = 1.0):
+    def __init__(self, speaker: Speaker, roles: Roles, rules: Rules):
         super().__init__()
         self.reader = copy.deepcopy(speaker).eval()
-        self.tie = nn.Parameter(torch.tensor(tie))
         self.roles = roles
+        self.rules = rules
 
     def quote(self, questions: Sequence[str], answers: Sequence[str]) -> Speech:
         """Answers as they would have been said."""
@@ -60,18 +65,16 @@ class ScoreCritic(nn.Module):
         """s(q, a) of each text."""
         return self.reader.log_probs(texts).sum(dim=1)
 
-    def log_chances(self, lead: Float[Tensor, " B"]) -> Float[Tensor, "B 3"]:
-        """Log-probabilities of the three labels, by how far the first answer's score is ahead."""
-        return torch.stack([lead, -lead, self.tie.expand_as(lead)], dim=1).log_softmax(dim=1)
-
     def log_probs(self, verdicts: Verdicts) -> Float[Tensor, "B 1"]:
-        """Log P(label | pair) of each verdict: one word was spoken, so to say."""
+        """Log P(the answer that a verdict names is the expert's): one word was spoken, so to say."""
         needed, places = torch.cat([verdicts.first, verdicts.second]).unique(return_inverse=True)
         first, second = self.scores(verdicts.texts.at(needed))[places].chunk(2)
-        return self.log_chances(first - second).gather(1, verdicts.labels[:, None])
+        sign = torch.where(verdicts.labels == FIRST, 1.0, -1.0)
+        return nn.functional.logsigmoid(sign * (first - second))[:, None]
 
     def judge(self, pairs: Sequence[Pair], rng: np.random.Generator) -> Samples:
-        """Draw a verdict on each pair (`rounds.Judge`)."""
+        """The best verdict on each pair (`rounds.Judge`); nothing of it is chance."""
+        del rng
         if not pairs:
             return Samples([], np.ones(0, bool), None)
         sides = [(pair.question, pair.first) for pair in pairs] + [(pair.question, pair.second) for pair in pairs]
@@ -79,13 +82,21 @@ class ScoreCritic(nn.Module):
         texts = self.quote(*zip(*rows, strict=True))
         with torch.no_grad():
             scores = self.scores(texts)
-            first, second = torch.tensor([rows[side] for side in sides], device=scores.device).chunk(2)
-            chances = self.log_chances(scores[first] - scores[second]).exp().cpu().numpy()
-        # The first label whose sum of chances is above an even draw.
-        drawn = (chances.cumsum(axis=1) <= rng.random((len(pairs), 1))).sum(axis=1).clip(max=2)
-        labels = torch.from_numpy(drawn).to(first)
-        everything = np.ones(len(pairs), bool)
-        return Samples([SAYING[int(label)] for label in drawn], everything, Verdicts(texts, first, second, labels))
+        first, second = torch.tensor([rows[side] for side in sides], device=scores.device).chunk(2)
+        believed = (scores[first] - scores[second]).sigmoid().double().cpu().numpy()
+        labels = best_reply(believed, self.rules)
+        verdicts = Verdicts(texts, first, second, torch.from_numpy(labels).to(first))
+        return Samples([SAYING[int(label)] for label in labels], np.ones(len(pairs), bool), verdicts)
+
+    def lesson(self, contests: Sequence[Contest]) -> Lesson:
+        """What contests show: in each the first answer is the expert's; the mean log-likelihood of that goes up."""
+        num = len(contests)
+        questions = [one.question for one in contests]
+        texts = self.quote(questions * 2, [one.expert for one in contests] + [one.answer for one in contests])
+        first, second = torch.arange(2 * num, device=texts.tokens.device).chunk(2)
+        shown = Verdicts(texts, first, second, torch.full_like(first, FIRST))
+        everything = np.ones(num, bool)
+        return Lesson(Samples([SAYING[FIRST]] * num, everything, shown), np.full(num, 1.0 / num), everything)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,24 +116,19 @@ def warm_up(
     report: Callable[[int, dict[str, float]], None],
     rng: np.random.Generator,
 ) -> None:
-    """Teach a critic, in place, before the game: fresh contests of experts with a policy that stands still,
-
-    loss = -log σ(s(expert) - s(policy)).
-
-    It says how likely an answer is the expert's if each pair has one (Bradley and Terry 1952), and moves faster than
-    the game's reward does while everything is still a guess.
-    """
+    """Teach a critic, in place, before the game: fresh contests of experts with a policy that stands still."""
     optimiser = AdamW(critic.parameters(), lr=config.rate, weight_decay=0.0)
     for step in range(config.num_steps):
         for group in optimiser.param_groups:
             group["lr"] = config.rate * (1.0 - step / config.num_steps)
         shown = demonstrations(config.num_contests, rng)
         questions = [one.question for one in shown]
-        texts = critic.quote(questions * 2, [one.answer for one in shown] + answer(questions, rng).texts)
-        expert, policy = critic.scores(texts).chunk(2)
-        loss = -nn.functional.logsigmoid(expert - policy).mean()
+        answers = answer(questions, rng).texts
+        contests = [Contest(one.question, one.answer, text) for one, text in zip(shown, answers, strict=True)]
+        found = critic.log_probs(critic.lesson(contests).samples.trace)
+        loss = -found.mean()
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(critic.parameters(), 1.0)
         optimiser.step()
-        report(step + 1, {"loss": float(loss.detach()), "ahead": float((expert > policy).float().mean())})
+        report(step + 1, {"loss": float(loss.detach()), "sure": float(found.detach().exp().mean())})

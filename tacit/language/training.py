@@ -64,16 +64,7 @@ Method = Callable[[Sequence[Demonstration], Memory, np.random.Generator], Step]
 
 def raro(policy: Learner[Speaker], critic: Learner[Speaker], config: Config) -> Method:
     """RARO. If policy and critic are one learner, it learns both roles in one step; else each learns its own."""
-    return _played(policy, critic, judging(critic.speaker, config.roles, config.verdict_tokens), config)
-
-
-def raro_scored(policy: Learner[Speaker], critic: Learner[ScoreCritic], config: Config) -> Method:
-    """RARO with a critic apart that scores both answers."""
-    return _played(policy, critic, critic.speaker.judge, config)
-
-
-def _played(policy: Learner[Speaker], critic: AnyLearner, judge: Judge, config: Config) -> Method:
-    """The game with a critic that is taught too."""
+    judge = judging(critic.speaker, config.roles, config.verdict_tokens)
 
     def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
         played = _play(policy, judge, batch, memory, config, rng)
@@ -81,6 +72,17 @@ def _played(policy: Learner[Speaker], critic: AnyLearner, judge: Judge, config: 
             lessons = [(policy, [played.policy, played.critic])]
         else:
             lessons = [(policy, [played.policy]), (critic, [played.critic])]
+        return Step(lessons, played.memory, _numbers(played))
+
+    return method
+
+
+def raro_scored(policy: Learner[Speaker], critic: Learner[ScoreCritic], config: Config) -> Method:
+    """RARO with a critic apart that scores both answers, and is taught by what the contests show."""
+
+    def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
+        played = _play(policy, critic.speaker.judge, batch, memory, config, rng)
+        lessons = [(policy, [played.policy]), (critic, [critic.speaker.lesson(played.mixed)] if played.mixed else [])]
         return Step(lessons, played.memory, _numbers(played))
 
     return method
@@ -150,18 +152,21 @@ def train(
         chosen = rng.choice(len(demonstrations), config.num_questions, replace=False)
         try:
             step = method([demonstrations[index] for index in chosen.tolist()], memory, rng)
-            numbers = step.numbers
-            for learner, lessons in step.lessons:
-                numbers = numbers | learner.learn(lessons, config.most_tokens)
+            # The policy comes first; a critic apart has figures of its own.
+            learned = {
+                f"{who}{name}": number
+                for who, (learner, lessons) in zip(("", "critic_"), step.lessons, strict=False)
+                for name, number in learner.learn(lessons, config.most_tokens).items()
+            }
         except torch.OutOfMemoryError as error:
             raise TrainingError(
                 f"Memory ran out in round {number + 1}: lower `at_once`, the tokens or the number of questions; "
                 "the last checkpoint is whole."
             ) from error
-        if not np.isfinite([numbers.get("gradient", 0.0), numbers.get("divergence", 0.0)]).all():
+        if not np.isfinite(list(learned.values())).all():
             raise TrainingError(f"Round {number + 1} went wrong: its gradient is not finite; try a lower rate.")
         memory = step.memory
-        report(number + 1, numbers)
+        report(number + 1, step.numbers | learned)
         if checkpoint is not None and ((number + 1) % keep_every == 0 or number + 1 == config.num_rounds):
             checkpoints.save(checkpoint, number + 1, learners, memory, config)
     return memory

@@ -1,4 +1,4 @@
-"""The critic that scores both answers: chances by hand, order, texts scored once, what it is taught and what not."""
+"""The critic that scores both answers: its belief by hand, order, texts scored once, what it is taught."""
 
 import copy
 import dataclasses
@@ -10,9 +10,9 @@ import torch
 from tacit.language import learner
 from tacit.language.demonstrations import Demonstration
 from tacit.language.from_scratch import Schooling, Size, school, untaught
-from tacit.language.game import FIRST, SECOND, TIE, Pair
+from tacit.language.game import FIRST, SECOND, TIE, Contest, Pair, Rules
 from tacit.language.prompts import Roles
-from tacit.language.rounds import Lesson, Samples, labels_of
+from tacit.language.rounds import Samples, labels_of
 from tacit.language.score_critic import ScoreCritic, WarmUp, warm_up
 
 PLAIN = Roles(policy="", critic="", answer_mark="")
@@ -32,7 +32,7 @@ def speaker():
 
 @pytest.fixture
 def critic(speaker) -> ScoreCritic:
-    return ScoreCritic(speaker, PLAIN)
+    return ScoreCritic(speaker, PLAIN, Rules())
 
 
 def draw_pairs(num: int, rng: np.random.Generator) -> list[Pair]:
@@ -54,73 +54,68 @@ def score_by_hand(speaker, question: str, answer: str) -> float:
     return total
 
 
-def test_chances_are_those_of_the_scores_difference(speaker, critic, rng) -> None:
-    pairs = draw_pairs(6, rng)
-    drawn = critic.judge(pairs, rng)
-    lead = np.array(
-        [
-            score_by_hand(speaker, one.question, one.first) - score_by_hand(speaker, one.question, one.second)
-            for one in pairs
-        ]
-    )
-    logits = np.stack([lead, -lead, np.full(6, 1.0)], axis=1)
-    expected = (
-        logits
-        - np.log(np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True))
-        - logits.max(axis=1, keepdims=True)
-    )
-    labels = labels_of(drawn)
-    assert np.abs(lead).max() > 0.5
-    assert critic.log_probs(drawn.trace).detach().numpy()[:, 0] == pytest.approx(
-        expected[np.arange(6), labels], abs=1e-4
-    )
-    # Some of the verdicts alone are what they were among all.
+def lead_by_hand(speaker, pair: Pair) -> float:
+    """How far the first answer is ahead."""
+    return score_by_hand(speaker, pair.question, pair.first) - score_by_hand(speaker, pair.question, pair.second)
+
+
+def test_the_verdict_is_what_earns_most_by_the_critics_belief(speaker, rng) -> None:
+    pairs = [*draw_pairs(8, rng), Pair("1", "2 + 3", "2 + 3")]
+    believed = 1.0 / (1.0 + np.exp(-np.array([lead_by_hand(speaker, one) for one in pairs])))
+    assert max(abs(believed[:-1] - 0.5)) > 0.1
+    for tie in (0.0, 0.55, 0.8):
+        rules = Rules(tau_critic=tie)
+        labels = labels_of(ScoreCritic(speaker, PLAIN, rules).judge(pairs, rng))
+        # What each label earns on average; of equals the first.
+        earned = np.stack([believed, 1.0 - believed, np.full(len(pairs), tie)], axis=1)
+        clear = np.sort(earned, axis=1)[:, -1] - np.sort(earned, axis=1)[:, -2] > 1e-4
+        assert (labels == earned.argmax(axis=1))[clear].all()
+        assert labels[-1] == (TIE if tie > 0.5 else FIRST)
+
+
+def test_the_likelihood_is_that_of_the_scores_difference(speaker, critic, rng) -> None:
+    contests = [Contest(one.question, one.first, one.second) for one in draw_pairs(6, rng)]
+    lesson = critic.lesson(contests)
+    found = critic.log_probs(lesson.samples.trace).detach().numpy()[:, 0]
+    leads = np.array([lead_by_hand(speaker, Pair(*one)) for one in contests])
+    assert found == pytest.approx(-np.log1p(np.exp(-leads)), abs=1e-4)
+    assert lesson.weights == pytest.approx(np.full(6, 1 / 6))
+    # A verdict for the second is the opposite; some of the verdicts alone are what they were among all.
+    trace = lesson.samples.trace
+    turned = trace._replace(labels=torch.full_like(trace.labels, SECOND))
+    assert critic.log_probs(turned).detach().numpy()[:, 0] == pytest.approx(-np.log1p(np.exp(leads)), abs=1e-4)
     rows = torch.tensor([4, 1])
-    assert torch.allclose(critic.log_probs(drawn.trace.at(rows)), critic.log_probs(drawn.trace)[rows], atol=1e-5)
+    assert critic.log_probs(trace.at(rows)).detach().numpy()[:, 0] == pytest.approx(found[rows], abs=1e-5)
 
 
-def test_labels_are_drawn_as_often_as_their_chances_say(critic, rng) -> None:
-    one = draw_pairs(1, rng)[0]
-    found = critic.judge([one] * 4000, rng)
-    # All texts of all pairs are scored once.
-    assert len(found.trace.texts.tokens) == len({one.first, one.second})
-    with torch.no_grad():
-        first, second = critic.scores(critic.quote([one.question] * 2, [one.first, one.second]))
-        chances = critic.log_chances((first - second)[None]).exp()[0].numpy()
-    often = np.bincount(labels_of(found), minlength=3) / 4000
-    assert often == pytest.approx(chances, abs=0.04)
-
-
-def test_swapping_the_answers_swaps_the_labels(critic, rng) -> None:
-    lead = torch.from_numpy(rng.normal(size=5)).float()
-    there, back = critic.log_chances(lead), critic.log_chances(-lead)
-    assert torch.allclose(there[:, [SECOND, FIRST, TIE]], back)
-    same = Pair("1", "2 + 3", "2 + 3")
-    assert (labels_of(critic.judge([same] * 200, rng)) == TIE).mean() > 0.4
+def test_each_text_is_scored_once_and_swapping_the_answers_swaps_the_labels(critic, rng) -> None:
+    pairs = draw_pairs(5, rng)
+    found = critic.judge(pairs * 3, rng)
+    texts = {(one.question, text) for one in pairs for text in (one.first, one.second)}
+    assert len(found.trace.texts.tokens) == len(texts)
+    back = labels_of(critic.judge([Pair(one.question, one.second, one.first) for one in pairs * 3], rng))
+    assert (np.array([SECOND, FIRST, TIE])[back] == labels_of(found)).all()
 
 
 def test_nothing_to_judge(critic, rng) -> None:
     assert critic.judge([], rng).texts == []
 
 
-def test_it_learns_which_label_is_paid_as_a_learner_of_any_kind(critic, rng) -> None:
-    one = learner.begin(critic, learner.Config(rate=3e-2, kl=0.0, at_once=1000))
-    pairs = draw_pairs(1, rng) * 64
-
-    def decided() -> float:
-        with torch.no_grad():
-            first, second = critic.scores(critic.quote([pairs[0].question] * 2, [pairs[0].first, pairs[0].second]))
-            return float(critic.log_chances((first - second)[None])[0, SECOND])
-
-    before = decided()
-    for _ in range(10):
-        found = critic.judge(pairs, rng)
-        paid = (labels_of(found) == SECOND).astype(float)
-        one.learn([Lesson(found, (paid - paid.mean()) / 64, np.ones(64, bool))], 1)
-    assert decided() > before
+def test_it_learns_as_a_learner_of_any_kind_where_it_is_sure_and_wrong_too(critic, rng) -> None:
+    one = learner.begin(critic, learner.Config(rate=2e-2, kl=0.0, at_once=1000))
+    # The longer answer is the less likely one.
+    wrong = Pair(draw_pairs(1, rng)[0].question, "4 + 5 = 9 + 0 = 9", "3")
+    assert labels_of(critic.judge([wrong], rng))[0] == SECOND
+    contests = [Contest(*wrong)] * 4
+    before = float(critic.log_probs(critic.lesson(contests).samples.trace)[0, 0].detach())
+    for _ in range(40):
+        one.learn([critic.lesson(contests)], 1)
+    assert before < np.log(0.5)
+    assert labels_of(critic.judge([wrong], rng))[0] == FIRST
     # What is not kept, and what weighs nothing, moves nobody.
     kept = copy.deepcopy(critic.state_dict())
-    one.learn([Lesson(critic.judge(pairs, rng), np.zeros(64), np.zeros(64, bool))], 1)
+    nothing = critic.lesson(contests)._replace(weights=np.zeros(4), kept=np.zeros(4, bool))
+    one.learn([nothing], 1)
     assert all(torch.equal(value, kept[name]) for name, value in critic.state_dict().items())
 
 
@@ -139,7 +134,7 @@ def test_a_warm_up_tells_the_experts_answers_from_others_and_nothing_from_equals
     warm_up(critic, saying("2"), shown, config, lambda step, numbers: told.append(numbers), rng)
     assert len(told) == 25
     assert told[-1]["loss"] < min(0.3, told[0]["loss"] + 1e-9)
-    assert told[-1]["ahead"] == 1.0
+    assert told[-1]["sure"] > 0.7
     warm_up(equal, saying("1"), shown, config, lambda step, numbers: told.append(numbers), rng)
     assert told[-1]["loss"] == pytest.approx(np.log(2.0), abs=1e-6)
 
