@@ -76,12 +76,17 @@ def turned(lessons: Told, mirror_x: bool, mirror_z: bool, swap: bool) -> Told:
 
 
 def every_way(lessons: Told) -> Told:
-    """Each eighth of the batch in one of the eight symmetries of a square world that keep up and down."""
-    size = len(jax.tree.leaves(lessons)[0]) // 8
+    """Each eighth of the batch in one of the eight symmetries that keep up and down.
+
+    In a world that is not square there are four, each told in two of the eighths.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(lessons)
+    square = all(leaf.shape[_X] == leaf.shape[_Z] for path, leaf in leaves if path[-1].name in PLACED)
+    size = len(leaves[0][1]) // 8
     parts = []
     for number in range(8):
         part = jax.tree.map(lambda leaf, at=number * size: leaf[at : at + size], lessons)
-        parts.append(turned(part, bool(number & 1), bool(number & 2), bool(number & 4)))
+        parts.append(turned(part, bool(number & 1), bool(number & 2), square and bool(number & 4)))
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
 
 
