@@ -24,7 +24,7 @@ from tacit.games.building.game import House, Observation, building_game
 from tacit.humans import cloned
 from tacit.humans.planner import ActionValues, action_values, reweigh, watch
 
-RATIONALITY = 3.0
+RATIONALITY = 4.0
 
 
 class Mind(NamedTuple):
