@@ -18,6 +18,7 @@ from tacit.app import session as sessions
 from tacit.app import session_messages as messages
 from tacit.app import session_recordings, session_store
 from tacit.app.page import view
+from tacit.app.page.picture import take
 from tacit.app.page.server import check_port, guarded, is_loopback, may_be_called
 from tacit.app.session_messages import Break, Judge, Switch
 from tacit.app.session_players import decoded
@@ -196,3 +197,9 @@ def test_recordings_are_listed_exported_and_told_again(rng, tmp_path):
     with pytest.raises(ValueError, match="There is no session 'two'"):
         session_recordings.replayed(store, "two", ".html")
     assert jnp.asarray(told[0].blocks).shape == GAME.shape
+
+
+def test_a_picture_without_a_browser_is_refused_in_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(ValueError, match="needs Chromium, and none was found"):
+        take(tmp_path / "page.png", "building-small", "particles", 0)

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -40,17 +41,17 @@ pytestmark = [
 class Served:
     """A server of the page in a process of its own, that can be killed and started again."""
 
-    def __init__(self, record: Path) -> None:
+    def __init__(self, record: Path, *what: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.record, self.address = record, f"http://localhost:{self.port}"
+        self.record, self.what, self.address = record, what, f"http://localhost:{self.port}"
         self.start()
 
     def start(self) -> None:
         where = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"), "PYTHONPATH": "."}
         where.pop("PYTEST_CURRENT_TEST", None)
-        command = [sys.executable, "-m", "tests.browser.serve", str(self.port), str(self.record)]
+        command = [sys.executable, "-m", "tests.browser.serve", str(self.port), str(self.record), *self.what]
         self.process = subprocess.Popen(command, cwd=ROOT, env=where, stdout=subprocess.DEVNULL)
         until = time.monotonic() + 120
         while time.monotonic() < until:
@@ -77,6 +78,13 @@ class Served:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     server = Served(tmp_path_factory.mktemp("people") / "people.sqlite")
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    server = Served(tmp_path_factory.mktemp("study") / "people.sqlite", "study")
     yield server
     server.kill()
 
@@ -135,6 +143,14 @@ def spot(page: Page, cell: tuple[int, int, int], side: int) -> tuple[float, floa
     return x, y
 
 
+def open_ground(page: Page) -> tuple[int, int, int]:
+    """A cell of the ground with nothing on it, nor between it and the eye: the assistant may have been quick."""
+    blocks = np.array(page.evaluate(f"{element(page)}.world.blocks")).reshape(GAME.shape)
+    free = [(x, z) for x in range(8) for z in range(8) if not blocks[x:, 2:, z:].any()]
+    x, z = min(free, key=sum)
+    return x, 1, z
+
+
 def wait_for(condition, seconds: float = 60.0):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -154,13 +170,15 @@ def test_a_person_places_breaks_and_takes_back(page, served):
     page.wait_for_function(f"{element(page)}.kind === 7")
     page.locator(".off").click()
     wait_for(lambda: said(served, name, "switch"))
-    x, y = spot(page, (6, 1, 6), 2)
+    page.get_by_text("It is off.").wait_for()
+    ground = open_ground(page)
+    x, y = spot(page, ground, 2)
     page.mouse.move(x, y)
     page.mouse.click(x, y)
     (placed,) = wait_for(lambda: said(served, name, "place"))
     assert placed["kind"] == 7
-    assert placed["cell"][1] == 2
     cell = tuple(placed["cell"])
+    assert cell == (ground[0], 2, ground[2])
     index = (cell[0] * 8 + cell[1]) * 8 + cell[2]
     page.wait_for_function(f"{element(page)}.world.blocks[{index}] === 7")
     picture(page, "placed")
@@ -309,6 +327,31 @@ def test_who_does_not_know_yet_is_shown_houses_until_they_build(page, served):
     page.wait_for_function("Number(document.querySelector('.voxels').dataset.turn) >= 2")
     assert not page.locator(".asking").is_visible()
     picture(page, "understood")
+
+
+def test_a_participant_builds_rates_and_goes_on_until_the_last_house(page, studied):
+    page.goto(studied.address)
+    page.get_by_text("Begin", exact=True).wait_for()
+    picture(page, "study")
+    page.get_by_text("Begin", exact=True).click()
+    names = []
+    for number in (1, 2):
+        page.get_by_text(f"House {number} of 2 · helper {'AB'[number - 1]}").wait_for()
+        ready(page)
+        names.append(page.url.rpartition("/")[2])
+        page.get_by_label("Call it done").click()
+        page.locator(".questions").wait_for()
+        assert page.get_by_role("button", name="That is how it was").is_disabled()
+        for row in range(3):
+            page.locator(".questions .q-btn-toggle").nth(row).get_by_text(str(row + number), exact=True).click()
+        picture(page, f"rated-{number}")
+        page.get_by_text("That is how it was").click()
+        wait_for(lambda: said(studied, names[-1], "rate"))
+        if number == 1:
+            page.get_by_text("Next house").click()
+    page.get_by_text("That was the last one. Thank you!").wait_for()
+    assert len(set(names)) == 2
+    assert said(studied, names[1], "rate") == [{"easy": 2, "helped": 3, "again": 4, "do": "rate"}]
 
 
 def test_a_narrow_screen_has_everything_in_reach(page, served):
