@@ -57,9 +57,12 @@ class Tier:
     max_turns: int | None
     training: Config
     num_houses: int
+    leeway: float = 0.0
+    """How far accuracy may fall short of the yardstick's: to guess a pass each time is hard to beat for one who idles,
+    and who they are takes more than some hundred turns to learn."""
 
 
-TIERS = {"tiny": Tier(300, Config(num_rounds=15), 0), "small": Tier(None, Config(), 128)}
+TIERS = {"tiny": Tier(300, Config(num_rounds=15), 0, leeway=0.05), "small": Tier(None, Config(), 128)}
 TIERS["full"] = TIERS["small"]
 
 
@@ -194,12 +197,14 @@ def houses_built(num_houses: int) -> list[Claim]:
 def make(tier: str, data: Path | None) -> list[Claim]:
     """Leave out everybody in turn and compare the clone of the others with the yardstick; let all build alone."""
     assert data is not None
+    leeway = TIERS[tier].leeway
     claims = houses_built(TIERS[tier].num_houses) if TIERS[tier].num_houses else []
     for (person, with_partner), found in run(tier, data).items():
         who = f"person{person}_{'with_partner' if with_partner else 'alone'}"
         nats, types = found.nats, found.nats_by_types
         claims.append(Claim(f"nats_per_action@{who}", nats, types, 0.0, nats < types, SOURCE))
-        claims.append(at_least(f"accuracy@{who}", found.accuracy, found.accuracy_by_types, SOURCE))
+        enough = found.accuracy >= found.accuracy_by_types - leeway
+        claims.append(Claim(f"accuracy@{who}", found.accuracy, found.accuracy_by_types, leeway, enough, SOURCE))
         offered = found.actions / (found.actions + found.dropped)
         claims.append(at_least(f"share_offered@{who}", offered, LEAST_OFFERED, "our rules against theirs"))
     return claims
