@@ -448,24 +448,43 @@ class Study:
     """Recordings of people, for the studies that need them."""
     workers: Literal["processes", "ray"] = "processes"
     """Who does them: processes here, or a Ray cluster (needs the extra `ray`; RAY_ADDRESS says where, if not here)."""
+    out: Annotated[Path | None, arg(metavar="DIR")] = None
+    """For a study that takes long: its folder, in which it goes on where it stopped; else runs/study-NAME-TIER."""
+    model: Annotated[Path | None, arg(metavar="DIR")] = None
+    """For raro: a folder with a Hugging Face causal model to play with."""
     plot: File = None
     """Draw the study's picture instead, as FILE.png, FILE.svg or FILE.pdf (needs the extra `plots`)."""
     json: Json = False
 
     def run(self) -> int:
         """Run them and print each claim."""
+        from rich.console import Console
+
         from tacit.studies import claims
 
         if self.plot is not None:
             return plot_member(find("tacit.studies", self.name), self.plot)
-        chosen = listed("studies") if self.name == "all" else [find("tacit.studies", self.name)]
-        reports = []
         if self.workers == "ray":
             from tacit.studies import fleet
 
+            if self.out or self.model:
+                raise UsageError("--out and --model are for a study that is done here, not with --workers ray.")
+            chosen = listed("studies") if self.name == "all" else [find("tacit.studies", self.name)]
             found = fleet.run_all(chosen, self.tier, self.data)
+        elif self.name == "all":
+            if self.out or self.model:
+                raise UsageError("--out and --model are for one study; name it instead of all.")
+            found = claims.run_all(listed("studies"), self.tier, self.data)
         else:
-            found = claims.run_all(chosen, self.tier, self.data)
+            from tacit.app.progress import telling
+
+            study = find("tacit.studies", self.name)
+            if (self.out or self.model) and (self.tier == "tiny" or "make_at" not in vars(study.load())):
+                raise UsageError("--out and --model are for a study that takes long, such as raro, above --tier tiny.")
+            place = claims.default_place(study.name, self.tier)._replace(model=self.model)
+            place = place if self.out is None else place._replace(out=self.out)
+            found = [claims.run(study, self.tier, self.data, place, telling(Console(stderr=True)))]
+        reports = []
         for report in found:
             reports.append(report)
             if not self.json:
@@ -584,7 +603,7 @@ def main(argv: list[str] | None = None) -> int:
         # Whoever read our output has gone; what is left of it goes nowhere, or Python would complain at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         if not isinstance(error, OSError) and not raised_by_tacit(error):
             raise
         return complain(error, USAGE if isinstance(error, UsageError) else 1)

@@ -51,6 +51,21 @@ def progress(name: str, num_done: int, num_rounds: int, console: Console) -> Ite
         yield Display(show, note_kept, lambda word: bar.update(task, description=word))
 
 
+def telling(console: Console, every: float = 20.0) -> Callable[[str, int, int, dict[str, float]], None]:
+    """Tells what a long study is at: a line when something else begins or ends, and now and then between."""
+    doing, told = "", -every
+
+    def tell(what: str, num_done: int, num_rounds: int, numbers: dict[str, float]) -> None:
+        nonlocal doing, told
+        now = time.monotonic()
+        if what != doing or num_done == num_rounds or now - told >= every:
+            latest = "  ".join(f"{name} {number:.4g}" for name, number in numbers.items())
+            console.print(f"{what}: round {num_done} of {num_rounds}  {latest}", highlight=False, soft_wrap=True)
+            doing, told = what, now
+
+    return tell
+
+
 def clock(seconds: float) -> str:
     """A length of time for people: 1:02:03, or 2:03."""
     minutes, rest = divmod(round(seconds), 60)

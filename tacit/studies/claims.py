@@ -6,7 +6,7 @@ import importlib.util
 import itertools
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +38,25 @@ def at_least(name: str, measured: float, bound: float, source: str) -> Claim:
     return Claim(name, float(measured), float(bound), 0.0, bool(measured >= bound), source)
 
 
+class Place(NamedTuple):
+    """For a study that takes long: the folder where it keeps what it has done, and a language model of one's own."""
+
+    out: Path
+    model: Path | None
+
+
+Tell = Callable[[str, int, int, dict[str, float]], None]
+"""What a long study tells on the way: what is going on, how many rounds of how many are done, the latest numbers."""
+
+
+def silent(what: str, num_done: int, num_rounds: int, numbers: dict[str, float]) -> None:
+    """Nobody is told."""
+
+
+class LackingError(Exception):
+    """A study cannot run at this tier; the message says what it lacks."""
+
+
 class Report(NamedTuple):
     """The outcome of one study; `skipped` says why it did not run, or is None."""
 
@@ -50,12 +69,28 @@ class Report(NamedTuple):
         return {**self._asdict(), "claims": [claim._asdict() for claim in self.claims]}
 
 
-def run(study: Member, tier: str, data: Path | None) -> Report:
-    """Run a study's `make(tier, data)`, or say what it lacks."""
+def run(study: Member, tier: str, data: Path | None, place: Place | None = None, tell: Tell = silent) -> Report:
+    """Run a study's `make(tier, data)`, or say what it lacks.
+
+    Above tiny, a study that defines `make_at(tier, place, tell)` is run by that: it takes long, and goes on in `place`
+    where it was stopped. If no place is given it is the folder runs/study-NAME-TIER.
+    """
     reason = lacking(study, data)
     if reason is not None:
         return Report(study.name, reason, [])
-    return Report(study.name, None, study.load().make(tier, data))
+    module = study.load()
+    make_at = vars(module).get("make_at")
+    if tier == "tiny" or make_at is None:
+        return Report(study.name, None, module.make(tier, data))
+    try:
+        return Report(study.name, None, make_at(tier, place or default_place(study.name, tier), tell))
+    except LackingError as error:
+        return Report(study.name, str(error), [])
+
+
+def default_place(name: str, tier: str) -> Place:
+    """Where a study keeps what it has done if nobody says."""
+    return Place(Path("runs") / f"study-{name}-{tier}", None)
 
 
 def run_all(studies: Sequence[Member], tier: str, data: Path | None) -> Iterator[Report]:

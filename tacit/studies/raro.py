@@ -7,6 +7,7 @@ One of these is an ingredient of the checker, so it is shown that the game works
 """
 
 import dataclasses
+import importlib.util
 import itertools
 import math
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from tacit.language.replay import Pool, mix
 from tacit.language.rounds import Config as GameConfig
 from tacit.language.rounds import Lesson, Memory, play_round
 from tacit.language.watch import Guards, Trials, advise
-from tacit.studies.claims import Claim, at_least, near
+from tacit.studies.claims import Claim, LackingError, Place, Tell, at_least, near
 
 RULE = "Cai and Provilkov 2025, the relativistic critic's reward"
 BAYES = "Bayes' rule: the best reply to what can be known"
@@ -56,10 +57,20 @@ class Config:
 
 
 def make(tier: str, data: Path | None, config: Config | None = None) -> list[Claim]:
-    """The algebra, where the game rests, what keeps it stable, and Countdown played. Every tier is the same."""
+    """The algebra, where the game rests, what keeps it stable, and Countdown played with features."""
     del tier, data
     config = config or Config()
     return [*rewards(config), *at_rest(config), *stability(config), *played(config)]
+
+
+def make_at(tier: str, place: Place, tell: Tell) -> list[Claim]:
+    """Language models at the same game, which takes long: see `raro_models`."""
+    missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise LackingError(f"beyond tiny it needs {' and '.join(missing)}: pip install 'tacit[language]'")
+    from tacit.studies import raro_models  # noqa: PLC0415 - the tiny tier needs no torch
+
+    return raro_models.make_at(tier, place, tell)
 
 
 def rewards(config: Config) -> list[Claim]:

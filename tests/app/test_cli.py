@@ -163,6 +163,7 @@ def test_a_failed_claim_is_exit_status_1(capsys, monkeypatch):
     for measured, status in ((1.0, 0), (3.0, 1)):
         report = claims.Report("particles", None, [claims.near("x", measured, 1.0, 0.5, "here")])
         monkeypatch.setattr(claims, "run_all", lambda studies, tier, data, report=report: [report])
+        monkeypatch.setattr(claims, "run", lambda *given, report=report: report)
         assert cli.main(["study", "particles", "--json"]) == status
         (row,) = json.loads(capsys.readouterr().out)
         assert set(row) == {"study", "skipped", "claims"}
@@ -172,7 +173,7 @@ def test_a_failed_claim_is_exit_status_1(capsys, monkeypatch):
 
 
 def test_a_skipped_study_says_why(capsys, monkeypatch):
-    monkeypatch.setattr(claims, "run", lambda study, tier, data: claims.Report(study.name, "no data", []))
+    monkeypatch.setattr(claims, "run", lambda study, *given: claims.Report(study.name, "no data", []))
     assert cli.main(["study", "particles"]) == 0
     assert "skipped: no data" in capsys.readouterr().out
 

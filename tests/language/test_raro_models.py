@@ -1,0 +1,196 @@
+"""The table of RARO's study, very small: every row, going on where it was, who may ask the checker, what it claims."""
+
+import dataclasses
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+
+from tacit.app.cli import main
+from tacit.language import from_scratch, training, worked
+from tacit.language.countdown import Form
+from tacit.language.models import ModelError
+from tacit.language.rounds import Config as GameConfig
+from tacit.language.score_critic import WarmUp
+from tacit.studies import claims, raro, raro_models, raro_puzzles
+from tacit.studies.raro_models import Row
+
+PUZZLES = raro_puzzles.Puzzles(Form(3, 4, 1, 20), 24, 6)
+SCHOOL = raro_models.School(
+    PUZZLES, from_scratch.Size(width=16, num_heads=2), from_scratch.Schooling(4, 8), WarmUp(2, 8)
+)
+CONFIG = dataclasses.replace(
+    raro_models.SMALL,
+    imitation=dataclasses.replace(raro_models.SMALL.imitation, num_rounds=2, num_questions=8),
+    play=dataclasses.replace(
+        raro_models.SMALL.play, game=GameConfig(num_answers=2, num_verdicts=2), num_rounds=2, num_questions=4
+    ),
+    num_seeds=1,
+    look_every=1,
+    num_each=1,
+    num_entrants=4,
+    num_tables=3,
+)
+
+
+def silent(what: str, num_done: int, num_rounds: int, numbers: dict[str, float]) -> None:
+    assert 1 <= num_done <= num_rounds
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("study")
+    setting = raro_models.from_nothing(SCHOOL, CONFIG, out, silent)
+    return setting, out, raro_models.table(setting, CONFIG, out, silent)
+
+
+def test_every_method_has_its_row_and_its_curve(made) -> None:
+    setting, out, rows = made
+    assert [row.method for row in rows] == list(setting.makers)
+    for row in rows:
+        assert [point["round"] for point in row.curve] == [0, 1, 2]
+        assert row.at_start == rows[0].at_start == row.curve[0]["right"]
+        assert 0.0 <= row.right <= 1.0
+    with_critic = {row.method for row in rows if row.tournament_gain is not None}
+    assert with_critic == {"raro", "raro-no-tie", "raro-no-replay"}
+    assert {path.name for path in out.glob("row-*")} == {f"row-{method}-0.json" for method in setting.makers}
+
+
+def test_rows_that_are_there_are_not_made_again_and_what_is_missing_is(made, monkeypatch) -> None:
+    setting, out, rows = made
+    again: list[str] = []
+
+    def make_row(method, seed, *rest):
+        again.append(method)
+        return Row(method, seed, 0.0, 0.0, None, 0.0, [])
+
+    monkeypatch.setattr(raro_models, "make_row", make_row)
+    kept = raro_models.table(setting, CONFIG, out, silent)
+    assert {row.method: row for row in kept} == {row.method: row for row in rows}
+    assert not again
+    raro_models.table(setting, dataclasses.replace(CONFIG, num_seeds=2), out, silent)
+    assert again == list(setting.makers)
+    with pytest.raises(ValueError, match="other settings; give another folder"):
+        raro_models.table(setting, dataclasses.replace(CONFIG, num_each=2), out, silent)
+
+
+def test_a_row_that_was_stopped_ends_as_one_that_was_not(made, monkeypatch, tmp_path) -> None:
+    """Killed between two rounds of the game, after the checkpoint of the first."""
+    setting, _, rows = made
+    through = training.train
+
+    def keep_every_round(*given):
+        return through(*given, keep_every=1)
+
+    monkeypatch.setattr(training, "train", keep_every_round)
+
+    def killed(what: str, num_done: int, num_rounds: int, numbers: dict[str, float]) -> None:
+        if what.startswith("raro") and num_done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        raro_models.make_row("raro", 0, setting, CONFIG, tmp_path, killed)
+    row = raro_models.make_row("raro", 0, setting, CONFIG, tmp_path, silent)
+    assert row._replace(seconds=0.0) == rows[0]._replace(seconds=0.0)
+
+
+def test_nobody_but_rlvr_asks_the_checker(made, monkeypatch, tmp_path) -> None:
+    problems = made[0].problems(0)
+
+    class AskedError(Exception):
+        pass
+
+    def asked(*given):
+        raise AskedError
+
+    monkeypatch.setattr(raro_models, "share_right", lambda *given: 0.0)
+    monkeypatch.setattr(raro_models, "tournament_gain", lambda *given: 0.0)
+    monkeypatch.setattr(worked, "solves", asked)
+    monkeypatch.setattr(worked, "_combined", asked)
+    monkeypatch.setattr(worked, "_combined", asked)
+    kept = raro_models.from_nothing(SCHOOL, CONFIG, made[1], silent)
+    blind = kept._replace(problems=lambda seed: problems, solves=asked)
+    for method in blind.makers:
+        if method == "rlvr":
+            with pytest.raises(AskedError):
+                raro_models.make_row(method, 0, blind, CONFIG, tmp_path, silent)
+        else:
+            raro_models.make_row(method, 0, blind, CONFIG, tmp_path, silent)
+
+
+def test_what_is_shown_what_is_kept_back_and_what_schools_a_model_are_apart(rng) -> None:
+    shown, others = PUZZLES.split()
+    assert not {one.identity for one in shown} & {one.identity for one in others}
+    for seed in (0, 1):
+        problems = PUZZLES.draw(seed)
+        names = [one.id for one in (*problems.shown, *problems.unseen)]
+        assert sorted(names) == sorted(one.identity for one in shown)
+        assert all(worked.solves(one.question, one.answer) for one in (*problems.shown, *problems.unseen))
+    assert PUZZLES.draw(0).shown != PUZZLES.draw(1).shown
+    taught = PUZZLES.lessons()(40, rng)
+    assert {one.id for one in taught} - {""} <= {one.identity for one in others}
+    # Half are about nothing: the question names no target.
+    assert sum("Make" not in one.question for one in taught) == 20
+    with pytest.raises(ValueError, match="leave none to school"):
+        dataclasses.replace(PUZZLES, num_shown=10**6).split()
+
+
+def test_claims_by_hand() -> None:
+    rows = [Row("rlvr", seed, 0.1, 0.6, None, 0.0, []) for seed in range(3)]
+    rows += [Row("sft", seed, 0.2, 0.1, None, 0.0, []) for seed in range(3)]
+    rows += [Row("raro", seed, 0.2, right, 0.1, 0.0, []) for seed, right in enumerate((0.3, 0.4, 0.5))]
+    found = {one.name: one for one in raro_models.claims(rows, "c")}
+    assert found["raro_minus_sft@c"].measured == pytest.approx(0.2)
+    # Student's t with 2 degrees of freedom: 4.303 standard errors of 0.1 / √3.
+    assert found["raro_minus_sft_low@c"].measured == pytest.approx(0.2 - 4.302653 * 0.1 / np.sqrt(3), abs=1e-6)
+    assert not found["raro_minus_sft_low@c"].passed
+    assert found["share_of_rlvr_gap@c"].measured == pytest.approx(0.5)
+    assert found["tournament_gain@c"].measured == pytest.approx(0.1)
+
+
+def test_a_model_that_is_brought_along_plays_every_row(make_model, monkeypatch, tmp_path) -> None:
+    config = dataclasses.replace(
+        raro_models.FULL,
+        imitation=training.Config(num_rounds=1, num_questions=2, answer_tokens=8),
+        play=training.Config(
+            GameConfig(num_answers=2, num_verdicts=2), num_rounds=1, num_questions=2, answer_tokens=8, verdict_tokens=8
+        ),
+        num_seeds=2,
+        num_each=1,
+        num_entrants=2,
+        num_tables=1,
+    )
+    monkeypatch.setattr(raro_models, "NUM_SHOWN", 10)
+    monkeypatch.setattr(raro_models, "NUM_UNSEEN", 2)
+    monkeypatch.setattr(raro_models, "FULL", config)
+    place = claims.Place(tmp_path / "out", make_model(tmp_path / "model"))
+    found = raro.make_at("full", place, silent)
+    assert {one.name.partition("@")[2] for one in found} == {"shared_model"}
+    assert len(list((tmp_path / "out").glob("row-*"))) == 20
+
+
+def test_what_is_lacking_is_said_in_one_sentence(monkeypatch, tmp_path) -> None:
+    with pytest.raises(claims.LackingError, match="--model DIR"):
+        raro.make_at("full", claims.Place(tmp_path, None), silent)
+    with pytest.raises(ModelError, match="no folder with a Hugging Face model"):
+        raro.make_at("full", claims.Place(tmp_path, tmp_path / "nowhere"), silent)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(claims.LackingError, match="torch and transformers: pip install 'tacit\\[language\\]'"):
+        raro.make_at("small", claims.Place(tmp_path, None), silent)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["raro", "--model", "x"],
+        ["particles", "--tier", "small", "--out", "x"],
+        ["all", "--tier", "small", "--out", "x"],
+    ],
+)
+def test_flags_that_do_not_apply_are_refused(words, capsys) -> None:
+    assert main(["study", *words]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("tacit: --out and --model are for")
+    assert said.count("\n") == 1
