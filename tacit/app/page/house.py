@@ -11,7 +11,7 @@ from nicegui.events import KeyEventArguments
 
 from tacit.app.page import view
 from tacit.app.page.asking import Asking
-from tacit.app.page.study import following, helper
+from tacit.app.page.study import following, helper, questions
 from tacit.app.page.voxels import Voxels
 from tacit.app.session import SECONDS, Session
 from tacit.app.session_messages import Ask, Clock, Finish, Message, MessageError, Rate, Step, Stop, Switch, Undo, dump
@@ -265,14 +265,20 @@ class Page:
             self.summed_up = (session.rating,)
             self.summary.clear()
             with self.summary:
-                ui.html(view.summary(session), sanitize=False)
-                with ui.element("div").classes("replays"):
-                    ui.link("Replay", f"/house/{self.seat.id}/replay.html", new_tab=True)
-                    ui.link("as a film (GIF)", f"/house/{self.seat.id}/replay.gif")
                 if self.seat.plan.participant is None:
+                    self._sum_up(session)
                     ui.link("Build another", "/").classes("faint")
+                elif session.rating is None:
+                    questions(self.say)
                 else:
-                    following(self.room, self.seat, session, self.say)
+                    self._sum_up(session)
+                    following(self.room, self.seat)
+
+    def _sum_up(self, session: Session) -> None:
+        ui.html(view.summary(session), sanitize=False)
+        with ui.element("div").classes("replays"):
+            ui.link("Replay", f"/house/{self.seat.id}/replay.html", new_tab=True)
+            ui.link("as a film (GIF)", f"/house/{self.seat.id}/replay.gif")
 
 
 def _bars(rows: list[tuple[str, str, float]]) -> None:

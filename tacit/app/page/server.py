@@ -82,7 +82,7 @@ def serve(settings: Settings, seated: Callable[[str, str], Players], say: Callab
         return await replay(room, name, kind)
 
     async def prepare() -> None:
-        await room.in_thread(warm_up, players)
+        await asyncio.to_thread(warm_up, players)
 
     ui.add_css(STYLE, shared=True)
     hush()

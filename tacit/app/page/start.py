@@ -1,5 +1,6 @@
 """The first page: which house shall it be?"""
 
+import asyncio
 import secrets
 from functools import partial
 
@@ -32,7 +33,7 @@ async def start(room: Room, players: Players, game: str, assistant: str) -> None
         ui.navigate.to(f"/house/{name}")
 
     goals = [secrets.randbelow(2**31) for _ in range(NUM_HOUSES)]
-    pictures = [await room.in_thread(picture, players, goal) for goal in goals]
+    pictures = [await asyncio.to_thread(picture, players, goal) for goal in goals]
     with ui.element("div").classes("start"):
         ui.html("<h1>Build a house with someone who has to find out what you want.</h1>", sanitize=False)
         ui.html(

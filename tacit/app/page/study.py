@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from nicegui import ui
 
-from tacit.app.session import Session
 from tacit.app.session_messages import Message, Rate
 from tacit.app.session_room import Plan, Room, Seat
 from tacit.app.session_study import Design, enrol, sittings
@@ -44,13 +43,10 @@ def helper(room: Room, plan: Plan) -> str:
     return f"House {plan.place + 1} of {number} · {name}"
 
 
-def following(room: Room, seat: Seat, session: Session, say: Callable[[Message], None]) -> None:
-    """The questions about the house that is done; once they are answered, the way to the next house, or thanks."""
+def following(room: Room, seat: Seat) -> None:
+    """The way to a participant's next house, or thanks after the last one."""
     plan = seat.plan
     assert plan.participant is not None
-    if session.rating is None:
-        _questions(say)
-        return
     later = [begun for begun in sittings(room.ledger.store, plan.participant) if begun.about["place"] > plan.place]
     if later:
         ui.button("Next house", icon="arrow_forward", on_click=lambda: ui.navigate.to(f"/house/{later[0].id}")).props(
@@ -60,8 +56,10 @@ def following(room: Room, seat: Seat, session: Session, say: Callable[[Message],
         ui.html("<h2>That was the last one. Thank you!</h2>", sanitize=False)
 
 
-def _questions(say: Callable[[Message], None]) -> None:
+def questions(say: Callable[[Message], None]) -> None:
+    """How it was to build this house, asked before any figure is shown."""
     given: dict[str, ui.toggle] = {}
+    ui.html("<h1>How was it?</h1>", sanitize=False)
     with ui.element("div").classes("questions"):
         for name, sentence in QUESTIONS.items():
             ui.label(sentence)

@@ -63,6 +63,8 @@ def intent(players: Players, session: Session) -> Cell | None:
 
 def about_to(players: Players, session: Session) -> str:
     """What the assistant is about to do, in words."""
+    if session.done:
+        return "The house is done."
     if not session.on:
         return "It is off."
     if session.thinking is None:
