@@ -193,6 +193,8 @@ def _warmed_up(speaker: Speaker, school: School, config: Config, out: Path, tell
 
 def brought_along(path: Path, config: Config, device: str) -> Setting:
     """A model that plays both roles, by role prompts, at four numbers that make 24, answered by an expression."""
+    # First, since it may be refused, and the puzzles take a minute.
+    start = models.load(path, device)
     puzzles = countdown.draw(countdown.TWENTY_FOUR, NUM_SHOWN + NUM_UNSEEN, np.random.default_rng(0))
 
     def shared(**changed: Any) -> Maker:
@@ -226,7 +228,7 @@ def brought_along(path: Path, config: Config, device: str) -> Setting:
         mixed = [puzzles[index] for index in order]
         return Problems(mixed[:NUM_SHOWN], mixed[NUM_SHOWN:])
 
-    return Setting(models.load(path, device), problems, countdown.solves, makers, "shared_model")
+    return Setting(start, problems, countdown.solves, makers, "shared_model")
 
 
 def _both(policy: Learner[Speaker], critic: Learner[Speaker], play: training.Config) -> Made:

@@ -150,6 +150,7 @@ def test_claims_by_hand() -> None:
     assert found["tournament_gain@c"].measured == pytest.approx(0.1)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_brought_along_plays_every_row(make_model, monkeypatch, tmp_path) -> None:
     config = dataclasses.replace(
         raro_models.FULL,
