@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from tacit.assistants.assistancezero import AssistanceZero, Foresight, Node, Skill
 from tacit.assistants.greedy import load_skill
-from tacit.core import ASSISTANT
+from tacit.core import ASSISTANT, Human
 from tacit.evaluation.compare import Contender, Contest, run
 from tacit.evaluation.metrics import BUILDING_FIGURES
 from tacit.games import building_small
@@ -158,14 +158,16 @@ class Trial(eqx.Module):
     """Plays with what was learned, on houses of the train split."""
 
     game: BuildingGame
-    human: builder.Builder
+    human: Human
     threshold: Float[Array, ""]
+    config: Search = eqx.field(static=True, default=PLAYING)
+    num_episodes: int = eqx.field(static=True, default=NUM_TRIALS)
 
     def __call__(self, network: CounselNetwork) -> tuple[Skill, Mapping[str, Any]]:
         """The skill, and how well it helps."""
         skill = Skill(network, self.threshold)
-        assistant = AssistanceZero(self.game, skill, Gumbel(scale=0.0), PLAYING)
-        contest = Contest(self.game, self.game, self.human, NUM_TRIALS, seed=1)
+        assistant = AssistanceZero(self.game, skill, Gumbel(scale=0.0), self.config)
+        contest = Contest(self.game, self.game, self.human, self.num_episodes, seed=1)
         tally = run(contest, Contender("assistancezero", assistant))
         return skill, {name: float(BUILDING_FIGURES[name](tally)) for name in TRIED}
 
