@@ -5,18 +5,20 @@ arXiv 2511.21667, compare with, beside imitation (`training.sft`).
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from tacit.language.advantages import advantages, role_weights
 from tacit.language.demonstrations import Demonstration
-from tacit.language.game import FIRST, SECOND, Contest, Pair, Rules, outcomes
-from tacit.language.learner import AnyLearner, Learner
+from tacit.language.game import SECOND, Contest, Rules, alone, outcomes
+from tacit.language.learner import AnyLearner, Learner, Numbers
 from tacit.language.models import Speaker
 from tacit.language.players import answering
 from tacit.language.replay import mix
 from tacit.language.rounds import Judge, Lesson, Memory, Samples, labels_of
+from tacit.language.score_critic import ScoreCritic
 from tacit.language.training import Config, Method, Step
 from tacit.language.watch import Trials, advise
 
@@ -29,40 +31,71 @@ def gail(policy: Learner[Speaker], critic: AnyLearner, judge: Judge, config: Con
 
     As in GAIL (Ho and Ermon 2016, arXiv 1606.03476). The answer lies beside an empty one, so that any judge will do.
     """
-    answer, game = answering(policy.speaker, config.roles, config.answer_tokens), config.game
 
     def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
-        asked = np.repeat(np.arange(len(batch)), game.num_answers)
-        shown = [batch[index] for index in asked.tolist()]
-        answers = answer([one.question for one in shown], rng)
-        ended = np.flatnonzero(answers.whole)
-        contests = [Contest(shown[index].question, shown[index].answer, answers.texts[index]) for index in ended]
-        labels = labels_of(judge([_alone(one, SECOND) for one in contests], rng))
-        earned = outcomes(labels, np.full(len(contests), SECOND), ALONE)
-        rewards, kept = np.zeros(len(asked)), np.zeros(len(asked), bool)
-        rewards[ended], kept[ended] = earned.policy, earned.readable
-
-        mixed = mix(memory.pool, contests, min(len(batch), len(contests)), game.replayed, rng)
-        places = rng.integers(2, size=len(mixed))
-        judged = np.repeat(np.arange(len(mixed)), game.num_verdicts)
-        verdicts = judge([_alone(mixed[index], int(places[index])) for index in judged], rng)
-        said = labels_of(verdicts)
-        gained = outcomes(said, places[judged], ALONE)
-        # One verdict on each: more of the same answer are no further evidence.
-        trials = memory.trials.then(Trials(said[:: game.num_verdicts], places), game.guards.window)
-        share = game.policy_share if advise(trials, game.guards).policy_moves else 0.0
-        weights = role_weights(advantages(gained.critic, judged, gained.readable), game.critic_share)
-        taught = Lesson(answers, role_weights(advantages(rewards, asked, kept), share), kept)
-        lessons = [(policy, [taught]), (critic, [Lesson(verdicts, weights, gained.readable)])]
-        numbers = {"policy_reward": float(rewards.mean()), "critic_reward": float(gained.critic.mean())}
-        return Step(lessons, Memory(memory.pool.add(contests), trials), numbers)
+        played = _play_alone(policy, judge, batch, memory, config, rng)
+        return Step([(policy, [played.taught]), (critic, [played.paid])], played.memory, played.numbers)
 
     return method
 
 
-def _alone(contest: Contest, expert_at: int) -> Pair:
-    """The expert's answer, or the policy's, beside nothing."""
-    return Pair(contest.question, contest.expert if expert_at == FIRST else contest.answer, "")
+def gail_scored(policy: Learner[Speaker], critic: Learner[ScoreCritic], config: Config) -> Method:
+    """The same with a critic of scores, taught by likelihood: what scores more than an empty answer is an expert's."""
+
+    def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
+        played = _play_alone(policy, critic.speaker.judge, batch, memory, config, rng)
+        shown = [critic.speaker.lesson_alone(played.mixed)] if played.mixed else []
+        return Step([(policy, [played.taught]), (critic, shown)], played.memory, played.numbers)
+
+    return method
+
+
+class _Alone(NamedTuple):
+    """A round without pairs: what the policy learns, what the critic is paid for, and the contests it looked at."""
+
+    taught: Lesson
+    paid: Lesson
+    mixed: list[Contest]
+    memory: Memory
+    numbers: Numbers
+
+
+def _play_alone(
+    policy: Learner[Speaker],
+    judge: Judge,
+    batch: Sequence[Demonstration],
+    memory: Memory,
+    config: Config,
+    rng: np.random.Generator,
+) -> _Alone:
+    answer, game = answering(policy.speaker, config.roles, config.answer_tokens), config.game
+    asked = np.repeat(np.arange(len(batch)), game.num_answers)
+    shown = [batch[index] for index in asked.tolist()]
+    answers = answer([one.question for one in shown], rng)
+    ended = np.flatnonzero(answers.whole)
+    contests = [Contest(shown[index].question, shown[index].answer, answers.texts[index]) for index in ended]
+    labels = labels_of(judge([alone(one, SECOND) for one in contests], rng))
+    earned = outcomes(labels, np.full(len(contests), SECOND), ALONE)
+    rewards, kept = np.zeros(len(asked)), np.zeros(len(asked), bool)
+    rewards[ended], kept[ended] = earned.policy, earned.readable
+
+    mixed = mix(memory.pool, contests, game.num_mixed(len(batch), len(contests)), game.replayed, rng)
+    places = rng.integers(2, size=len(mixed))
+    judged = np.repeat(np.arange(len(mixed)), game.num_verdicts)
+    verdicts = judge([alone(mixed[index], int(places[index])) for index in judged], rng)
+    said = labels_of(verdicts)
+    gained = outcomes(said, places[judged], ALONE)
+    # One verdict on each: more of the same answer are no further evidence.
+    trials = memory.trials.then(Trials(said[:: game.num_verdicts], places), game.guards.window)
+    share = game.policy_share if advise(trials, game.guards).policy_moves else 0.0
+    weights = role_weights(advantages(gained.critic, judged, gained.readable), game.critic_share)
+    return _Alone(
+        taught=Lesson(answers, role_weights(advantages(rewards, asked, kept), share), kept),
+        paid=Lesson(verdicts, weights, gained.readable),
+        mixed=mixed,
+        memory=Memory(memory.pool.add(contests), trials),
+        numbers={"policy_reward": float(rewards.mean()), "critic_reward": float(gained.critic.mean())},
+    )
 
 
 def dpo(policy: Learner[Speaker], config: Config, beta: float = 0.1) -> Method:

@@ -99,6 +99,11 @@ def in_order(contest: Contest, expert_at: int) -> Pair:
     return Pair(question, expert, answer) if expert_at == FIRST else Pair(question, answer, expert)
 
 
+def alone(contest: Contest, expert_at: int) -> Pair:
+    """The expert's answer (`FIRST`), or the policy's (`SECOND`), beside an empty one."""
+    return Pair(contest.question, contest.expert if expert_at == FIRST else contest.answer, "")
+
+
 def shuffled(contests: Sequence[Contest], rng: np.random.Generator) -> tuple[list[Pair], Int[np.ndarray, " B"]]:
     """The pairs, and where the expert's answers lie in them, by a fair coin each.
 

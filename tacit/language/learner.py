@@ -50,13 +50,18 @@ class Learner(Generic[Model]):
     optimiser: Optimizer
     config: Config
 
-    def learn(self, lessons: Sequence[Lesson], most_tokens: int) -> Numbers:
-        """One step on all lessons together; none if nothing has weight, so that momentum moves nobody either."""
+    def learn(self, lessons: Sequence[Lesson], most_tokens: int, pace: float = 1.0) -> Numbers:
+        """One step on all lessons together, at the rate times `pace`.
+
+        None if nothing has weight, so that momentum moves nobody either.
+        """
         if not any(lesson.weights.any() for lesson in lessons):
             return {"divergence": 0.0, "gradient": 0.0}
         self.optimiser.zero_grad()
         divergence = self.differentiate(lessons, most_tokens)
         length = nn.utils.clip_grad_norm_(self.speaker.parameters(), self.config.longest_gradient)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.rate * pace
         self.optimiser.step()
         return {"divergence": divergence, "gradient": float(length)}
 

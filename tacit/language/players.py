@@ -7,12 +7,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Bool
 
 from tacit.language.game import Pair
-from tacit.language.models import Speaker
 from tacit.language.prompts import Prompt, Roles
 from tacit.language.rounds import Answer, Judge, Samples
 
@@ -21,7 +21,18 @@ class CriticError(RuntimeError):
     """A critic behind an address does not answer; the message is one sentence for the user."""
 
 
-def answering(speaker: Speaker, roles: Roles, most_tokens: int) -> Answer:
+@runtime_checkable
+class Speaks(Protocol):
+    """A model that can be asked, wherever it is kept."""
+
+    def speak(
+        self, prompts: Sequence[Prompt], most_tokens: int, rng: np.random.Generator
+    ) -> tuple[list[str], Bool[np.ndarray, " B"], Any]:
+        """Draw a completion to each prompt: the texts, which came to an end within `most_tokens`, and their trace."""
+        ...
+
+
+def answering(speaker: Speaks, roles: Roles, most_tokens: int) -> Answer:
     """The model as the policy. A text without a final answer counts as cut off."""
 
     def answer(questions: Sequence[str], rng: np.random.Generator) -> Samples:
@@ -32,7 +43,7 @@ def answering(speaker: Speaker, roles: Roles, most_tokens: int) -> Answer:
     return answer
 
 
-def judging(speaker: Speaker, roles: Roles, most_tokens: int) -> Judge:
+def judging(speaker: Speaks, roles: Roles, most_tokens: int) -> Judge:
     """The model as the critic."""
 
     def judge(pairs: Sequence[Pair], rng: np.random.Generator) -> Samples:

@@ -53,12 +53,16 @@ class Lesson(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The game's rules and guards; how many answers and verdicts make a group; what is replayed; each role's share."""
+    """The game's rules and guards; how many answers and verdicts make a group; what is replayed; each role's share.
+
+    The critic is asked about `num_again` contests for each question to learn from, fresh and replayed.
+    """
 
     rules: Rules = dataclasses.field(default_factory=Rules)
     guards: Guards = dataclasses.field(default_factory=Guards)
     num_answers: int = 16
     num_verdicts: int = 16
+    num_again: int = 1
     replayed: float = 0.5
     policy_share: float = 1 / 9
     critic_share: float = 8 / 9
@@ -70,6 +74,12 @@ class Config:
                 raise ValueError(
                     f"{name} is {dataclasses.asdict(self)[name]}, but a group needs two samples to compare."
                 )
+        if self.num_again < 1:
+            raise ValueError(f"num_again is {self.num_again}, but the critic needs 1 contest or more to learn from.")
+
+    def num_mixed(self, num_questions: int, num_fresh: int) -> int:
+        """How many contests the critic learns from in a round."""
+        return min(self.num_again * num_questions, num_fresh)
 
 
 class Memory(NamedTuple):
@@ -101,7 +111,7 @@ def play_round(
     config: Config,
     rng: np.random.Generator,
 ) -> Round:
-    """One round on a batch of demonstrations; as many contests as these are judged again for the critic to learn."""
+    """One round on a batch of demonstrations."""
     asked = np.repeat(np.arange(len(demonstrations)), config.num_answers)
     shown = [demonstrations[index] for index in asked.tolist()]
     answers = answer([one.question for one in shown], rng)
@@ -116,7 +126,8 @@ def play_round(
     rewards[ended], kept[ended] = earned.policy, earned.readable
     share = config.policy_share if advice.policy_moves else 0.0
 
-    mixed = mix(memory.pool, contests, min(len(demonstrations), len(contests)), config.replayed, rng)
+    num_mixed = config.num_mixed(len(demonstrations), len(contests))
+    mixed = mix(memory.pool, contests, num_mixed, config.replayed, rng)
     again, places = shuffled(mixed, rng)
     judged = np.repeat(np.arange(len(again)), config.num_verdicts)
     verdicts = judge([again[index] for index in judged], rng)

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from tacit.language.demonstrations import Demonstration
-from tacit.language.game import FIRST, Contest, Pair, Rules, best_reply
+from tacit.language.game import FIRST, SECOND, Contest, Pair, Rules, alone, best_reply, in_order
 from tacit.language.models import Speaker, Speech
 from tacit.language.prompts import Roles
 from tacit.language.rounds import Answer, Lesson, Samples
@@ -67,36 +67,50 @@ class ScoreCritic(nn.Module):
 
     def log_probs(self, verdicts: Verdicts) -> Float[Tensor, "B 1"]:
         """Log P(the answer that a verdict names is the expert's): one word was spoken, so to say."""
+        sign = torch.where(verdicts.labels == FIRST, 1.0, -1.0)
+        return nn.functional.logsigmoid(sign * self.leads(verdicts))[:, None]
+
+    def leads(self, verdicts: Verdicts) -> Float[Tensor, " B"]:
+        """How far the score of the first answer is ahead of the second's."""
         needed, places = torch.cat([verdicts.first, verdicts.second]).unique(return_inverse=True)
         first, second = self.scores(verdicts.texts.at(needed))[places].chunk(2)
-        sign = torch.where(verdicts.labels == FIRST, 1.0, -1.0)
-        return nn.functional.logsigmoid(sign * (first - second))[:, None]
+        return first - second
 
     def judge(self, pairs: Sequence[Pair], rng: np.random.Generator) -> Samples:
         """The best verdict on each pair (`rounds.Judge`); nothing of it is chance."""
         del rng
         if not pairs:
             return Samples([], np.ones(0, bool), None)
+        verdicts = self.verdicts(pairs, np.zeros(len(pairs), np.int64))
+        with torch.no_grad():
+            believed = self.leads(verdicts).sigmoid().double().cpu().numpy()
+        labels = best_reply(believed, self.rules)
+        said = verdicts._replace(labels=torch.from_numpy(labels).to(verdicts.labels))
+        return Samples([SAYING[int(label)] for label in labels], np.ones(len(pairs), bool), said)
+
+    def verdicts(self, pairs: Sequence[Pair], labels: Int[np.ndarray, " B"]) -> Verdicts:
+        """Labels given to pairs; what is said twice is one text."""
         sides = [(pair.question, pair.first) for pair in pairs] + [(pair.question, pair.second) for pair in pairs]
         rows = {side: row for row, side in enumerate(dict.fromkeys(sides))}
         texts = self.quote(*zip(*rows, strict=True))
-        with torch.no_grad():
-            scores = self.scores(texts)
-        first, second = torch.tensor([rows[side] for side in sides], device=scores.device).chunk(2)
-        believed = (scores[first] - scores[second]).sigmoid().double().cpu().numpy()
-        labels = best_reply(believed, self.rules)
-        verdicts = Verdicts(texts, first, second, torch.from_numpy(labels).to(first))
-        return Samples([SAYING[int(label)] for label in labels], np.ones(len(pairs), bool), verdicts)
+        first, second = torch.tensor([rows[side] for side in sides], device=texts.tokens.device).chunk(2)
+        return Verdicts(texts, first, second, torch.from_numpy(labels).to(first))
 
     def lesson(self, contests: Sequence[Contest]) -> Lesson:
         """What contests show: in each the first answer is the expert's; the mean log-likelihood of that goes up."""
-        num = len(contests)
-        questions = [one.question for one in contests]
-        texts = self.quote(questions * 2, [one.expert for one in contests] + [one.answer for one in contests])
-        first, second = torch.arange(2 * num, device=texts.tokens.device).chunk(2)
-        shown = Verdicts(texts, first, second, torch.full_like(first, FIRST))
+        return self._shown([in_order(one, FIRST) for one in contests], [FIRST] * len(contests))
+
+    def lesson_alone(self, contests: Sequence[Contest]) -> Lesson:
+        """The same without pairs: beside an empty answer the expert's is the expert's, and the policy's is not."""
+        places = [FIRST, SECOND] * len(contests)
+        return self._shown([alone(one, place) for one in contests for place in (FIRST, SECOND)], places)
+
+    def _shown(self, pairs: Sequence[Pair], labels: list[int]) -> Lesson:
+        num, said = len(pairs), self.verdicts(pairs, np.array(labels, np.int64))
         everything = np.ones(num, bool)
-        return Lesson(Samples([SAYING[FIRST]] * num, everything, shown), np.full(num, 1.0 / num), everything)
+        return Lesson(
+            Samples([SAYING[label] for label in labels], everything, said), np.full(num, 1.0 / num), everything
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,13 +124,17 @@ class WarmUp:
 
 def warm_up(
     critic: ScoreCritic,
+    lesson: Callable[[Sequence[Contest]], Lesson],
     answer: Answer,
     demonstrations: Callable[[int, np.random.Generator], Sequence[Demonstration]],
     config: WarmUp,
     report: Callable[[int, dict[str, float]], None],
     rng: np.random.Generator,
 ) -> None:
-    """Teach a critic, in place, before the game: fresh contests of experts with a policy that stands still."""
+    """Teach a critic, in place, before the game: fresh contests of experts with a policy that stands still.
+
+    `lesson` is what it learns from them: `critic.lesson` or `critic.lesson_alone`.
+    """
     optimiser = AdamW(critic.parameters(), lr=config.rate, weight_decay=0.0)
     for step in range(config.num_steps):
         for group in optimiser.param_groups:
@@ -125,7 +143,7 @@ def warm_up(
         questions = [one.question for one in shown]
         answers = answer(questions, rng).texts
         contests = [Contest(one.question, one.answer, text) for one, text in zip(shown, answers, strict=True)]
-        found = critic.log_probs(critic.lesson(contests).samples.trace)
+        found = critic.log_probs(lesson(contests).samples.trace)
         loss = -found.mean()
         optimiser.zero_grad()
         loss.backward()

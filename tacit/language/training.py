@@ -8,7 +8,7 @@ differ in the lessons alone: the same model, the same pairs, the same step.
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -42,6 +42,8 @@ class Config:
     num_questions: int = 8
     answer_tokens: int = 512
     verdict_tokens: int = 512
+    rates: Literal["constant", "linear"] = "constant"
+    """Whether the learners' rates stay as they are, or fall to 0 in a straight line."""
     seed: int = 0
 
     @property
@@ -72,7 +74,7 @@ def raro(policy: Learner[Speaker], critic: Learner[Speaker], config: Config) -> 
             lessons = [(policy, [played.policy, played.critic])]
         else:
             lessons = [(policy, [played.policy]), (critic, [played.critic])]
-        return Step(lessons, played.memory, _numbers(played))
+        return Step(lessons, played.memory, numbers(played))
 
     return method
 
@@ -83,7 +85,7 @@ def raro_scored(policy: Learner[Speaker], critic: Learner[ScoreCritic], config: 
     def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
         played = _play(policy, critic.speaker.judge, batch, memory, config, rng)
         lessons = [(policy, [played.policy]), (critic, [critic.speaker.lesson(played.mixed)] if played.mixed else [])]
-        return Step(lessons, played.memory, _numbers(played))
+        return Step(lessons, played.memory, numbers(played))
 
     return method
 
@@ -93,7 +95,7 @@ def raro_judged(policy: Learner[Speaker], judge: Judge, config: Config) -> Metho
 
     def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
         played = _play(policy, judge, batch, memory, config, rng)
-        return Step([(policy, [played.policy])], played.memory, _numbers(played))
+        return Step([(policy, [played.policy])], played.memory, numbers(played))
 
     return method
 
@@ -150,13 +152,14 @@ def train(
         # Randomness is addressed by the round, so that nothing of it has to be kept.
         rng = np.random.default_rng([config.seed, number])
         chosen = rng.choice(len(demonstrations), config.num_questions, replace=False)
+        pace = 1.0 - number / config.num_rounds if config.rates == "linear" else 1.0
         try:
             step = method([demonstrations[index] for index in chosen.tolist()], memory, rng)
             # The policy comes first; a critic apart has figures of its own.
             learned = {
                 f"{who}{name}": number
                 for who, (learner, lessons) in zip(("", "critic_"), step.lessons, strict=False)
-                for name, number in learner.learn(lessons, config.most_tokens).items()
+                for name, number in learner.learn(lessons, config.most_tokens, pace).items()
             }
         except torch.OutOfMemoryError as error:
             raise TrainingError(
@@ -184,6 +187,7 @@ def _play(
     return play_round(batch, answer, judge, memory, config.game, rng)
 
 
-def _numbers(played: Round) -> Numbers:
+def numbers(played: Round) -> Numbers:
+    """What to watch of a round; NaN where there was no case."""
     moved, alarm = played.advice.policy_moves, played.advice.alarm is not None
     return {**played.metrics._asdict(), "policy_moves": float(moved), "alarm": float(alarm)}

@@ -28,6 +28,7 @@ from tacit.language.replay import Pool, mix
 from tacit.language.rounds import Config as GameConfig
 from tacit.language.rounds import Lesson, Memory, play_round
 from tacit.language.watch import Guards, Trials, advise
+from tacit.studies import raro_picture
 from tacit.studies.claims import Claim, LackingError, Place, Tell, at_least, near
 
 RULE = "Cai and Provilkov 2025, the relativistic critic's reward"
@@ -71,6 +72,11 @@ def make_at(tier: str, place: Place, tell: Tell) -> list[Claim]:
     from tacit.studies import raro_models  # noqa: PLC0415 - the tiny tier needs no torch
 
     return raro_models.make_at(tier, place, tell)
+
+
+def draw_table(figure: Any, out: Path) -> None:
+    """The rows that are kept in a folder: see `raro_picture`."""
+    raro_picture.draw_table(figure, out)
 
 
 def rewards(config: Config) -> list[Claim]:

@@ -17,6 +17,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,13 +26,13 @@ import numpy as np
 from tacit.language import baselines, countdown, from_scratch, learner, models, training, worked
 from tacit.language.countdown import Form
 from tacit.language.demonstrations import Demonstration
-from tacit.language.game import Rules
+from tacit.language.game import Contest, Rules
 from tacit.language.learner import Learner
 from tacit.language.models import Speaker
 from tacit.language.players import answering, judging
 from tacit.language.prompts import Roles
 from tacit.language.rounds import Config as GameConfig
-from tacit.language.rounds import Judge
+from tacit.language.rounds import Judge, Lesson
 from tacit.language.score_critic import ScoreCritic, WarmUp, warm_up
 from tacit.language.tournament import tournaments
 from tacit.storage import write_atomically
@@ -55,7 +56,10 @@ class Config:
     imitating: learner.Config
     play: training.Config
     policy: learner.Config
+    """RARO's."""
     critic: learner.Config
+    rival: learner.Config
+    """Of the other methods: they have no critic whom they could get past, and need not be held as near to the start."""
     num_seeds: int = 3
     look_every: int = 40
     num_each: int = 4
@@ -74,23 +78,28 @@ class School:
 
 
 SCHOOL = School(
-    Puzzles(Form(num_numbers=3, largest=10, lowest_target=1, highest_target=60), num_shown=1000, num_unseen=400),
+    Puzzles(Form(num_numbers=3, largest=12, lowest_target=1, highest_target=60), num_shown=1000, num_unseen=400),
     from_scratch.Size(),
-    from_scratch.Schooling(num_steps=700),
-    WarmUp(num_steps=240),
+    from_scratch.Schooling(num_steps=2000, num_texts=128),
+    WarmUp(num_steps=200),
 )
 SMALL = Config(
     imitation=training.Config(roles=PLAIN, num_rounds=20, num_questions=256, answer_tokens=14),
     imitating=learner.Config(rate=5e-4, kl=0.0, at_once=256),
     play=training.Config(
-        GameConfig(num_answers=4, num_verdicts=2, policy_share=1.0, critic_share=1.0),
+        GameConfig(num_answers=8, num_verdicts=2, num_again=8, policy_share=1.0, critic_share=1.0),
         PLAIN,
-        num_rounds=200,
-        num_questions=64,
+        num_rounds=240,
+        num_questions=32,
         answer_tokens=14,
+        verdict_tokens=14,
+        rates="linear",
     ),
-    policy=learner.Config(rate=2e-4, kl=1e-3, at_once=256),
-    critic=learner.Config(rate=5e-4, kl=0.0, at_once=512),
+    policy=learner.Config(rate=3e-4, kl=0.05, at_once=256),
+    critic=learner.Config(rate=3e-4, kl=0.0, at_once=512),
+    rival=learner.Config(rate=3e-4, kl=1e-3, at_once=256),
+    look_every=60,
+    num_each=16,
 )
 """Two cores, minutes."""
 
@@ -100,6 +109,7 @@ FULL = Config(
     play=training.Config(num_rounds=400, num_questions=16, answer_tokens=1024, verdict_tokens=1024),
     policy=learner.Config(rate=1e-6, kl=1e-3),
     critic=learner.Config(rate=1e-6, kl=1e-3),
+    rival=learner.Config(rate=1e-6, kl=1e-3),
 )
 """A GPU, and a model that is brought along."""
 
@@ -113,8 +123,8 @@ class Made(NamedTuple):
     judge: Judge | None
 
 
-Maker = Callable[[Learner[Speaker], training.Config], Made]
-"""Makes a method for a policy."""
+Maker = Callable[[Speaker, training.Config], Made]
+"""Makes a method for a policy, which will be changed."""
 
 
 class Setting(NamedTuple):
@@ -147,23 +157,33 @@ class Row(NamedTuple):
 
 def from_nothing(school: School, config: Config, out: Path, tell: Tell) -> Setting:
     """A model that is made here, and a critic apart that scores both answers; both are kept in `out`."""
+    check_settings("school", school, out)
     start = _schooled(school, out, tell)
-    critic = _warmed_up(start, school, config, out, tell)
+    warmed = _warmed_up("critic", ScoreCritic.lesson, start, school, config, out, tell)
 
     def game(**changed: Any) -> Maker:
-        def make(policy: Learner[Speaker], play: training.Config) -> Made:
+        def make(speaker: Speaker, play: training.Config) -> Made:
             play = dataclasses.replace(play, game=dataclasses.replace(play.game, **changed))
-            judge = learner.begin(ScoreCritic(critic, PLAIN, play.game.rules), config.critic)
-            method = training.raro_scored(policy, judge, play)
-            return Made(method, {"policy": policy, "critic": judge}, play, judge.speaker.judge)
+            policy = learner.begin(speaker, config.policy)
+            critic = learner.begin(ScoreCritic(warmed, PLAIN, play.game.rules), config.critic)
+            method = training.raro_scored(policy, critic, play)
+            return Made(method, {"policy": policy, "critic": critic}, play, critic.speaker.judge)
 
         return make
 
+    def without_pairing(speaker: Speaker, play: training.Config) -> Made:
+        policy = learner.begin(speaker, config.policy)
+        warmed_alone = _warmed_up("critic-alone", ScoreCritic.lesson_alone, start, school, config, out, tell)
+        critic = learner.begin(ScoreCritic(warmed_alone, PLAIN, baselines.ALONE), config.critic)
+        method = baselines.gail_scored(policy, critic, play)
+        return Made(method, {"policy": policy, "critic": critic}, play, critic.speaker.judge)
+
     makers = {
         "raro": game(),
-        **rivals(worked.solves),
+        **rivals(worked.solves, config),
         "raro-no-tie": game(rules=Rules(0.0, 0.0)),
         "raro-no-replay": game(replayed=0.0),
+        "raro-no-pairing": without_pairing,
     }
     return Setting(start, school.puzzles.draw, worked.solves, makers, "score_critic")
 
@@ -179,14 +199,22 @@ def _schooled(school: School, out: Path, tell: Tell) -> Speaker:
     return models.load(path)
 
 
-def _warmed_up(speaker: Speaker, school: School, config: Config, out: Path, tell: Tell) -> Speaker:
-    """The critic that every game starts with: it has compared answers to other problems with the model's own."""
-    path = out / "critic"
+def _warmed_up(
+    name: str,
+    lesson: Callable[[ScoreCritic, Sequence[Contest]], Lesson],
+    speaker: Speaker,
+    school: School,
+    config: Config,
+    out: Path,
+    tell: Tell,
+) -> Speaker:
+    """The critic that every game starts with: it has read experts' answers to other problems, and the model's own."""
+    path = out / name
     if not path.exists():
         critic = ScoreCritic(speaker, PLAIN, config.play.game.rules)
         answer = answering(speaker, PLAIN, config.play.answer_tokens)
-        told, rng = telling(tell, "warming up the critic", school.warm_up.num_steps), np.random.default_rng(2)
-        warm_up(critic, answer, school.puzzles.others(), school.warm_up, told, rng)
+        told, rng = telling(tell, f"warming up the {name}", school.warm_up.num_steps), np.random.default_rng(2)
+        warm_up(critic, partial(lesson, critic), answer, school.puzzles.others(), school.warm_up, told, rng)
         models.save(critic.reader, path)
     return models.load(path)
 
@@ -198,25 +226,28 @@ def brought_along(path: Path, config: Config, device: str) -> Setting:
     puzzles = countdown.draw(countdown.TWENTY_FOUR, NUM_SHOWN + NUM_UNSEEN, np.random.default_rng(0))
 
     def shared(**changed: Any) -> Maker:
-        def make(policy: Learner[Speaker], play: training.Config) -> Made:
+        def make(speaker: Speaker, play: training.Config) -> Made:
             play = dataclasses.replace(play, game=dataclasses.replace(play.game, **changed))
+            policy = learner.begin(speaker, config.policy)
             return _both(policy, policy, play)
 
         return make
 
-    def apart(policy: Learner[Speaker], play: training.Config) -> Made:
-        return _both(policy, learner.begin(copy.deepcopy(policy.speaker), config.critic), play)
+    def apart(speaker: Speaker, play: training.Config) -> Made:
+        critic = learner.begin(copy.deepcopy(speaker), config.critic)
+        return _both(learner.begin(speaker, config.policy), critic, play)
 
-    def without_verdict(policy: Learner[Speaker], play: training.Config) -> Made:
+    def without_verdict(speaker: Speaker, play: training.Config) -> Made:
+        policy = learner.begin(speaker, config.policy)
         at_once = play.roles.critic.replace("Think first, then end with", "Say nothing but")
         roles = dataclasses.replace(play.roles, critic=at_once)
         return _both(policy, policy, dataclasses.replace(play, roles=roles, verdict_tokens=8))
 
     makers = {
         "raro": shared(),
-        **rivals(countdown.solves),
-        "log-probability": _plainly(baselines.log_probability),
-        "rationalisation": _plainly(baselines.rationalisation),
+        **rivals(countdown.solves, config),
+        "log-probability": _plainly(baselines.log_probability, config),
+        "rationalisation": _plainly(baselines.rationalisation, config),
         "raro-no-tie": shared(rules=Rules(0.0, 0.0)),
         "raro-no-replay": shared(replayed=0.0),
         "raro-no-verdict": without_verdict,
@@ -238,23 +269,30 @@ def _both(policy: Learner[Speaker], critic: Learner[Speaker], play: training.Con
     return Made(training.raro(policy, critic, play), learners, play, judge)
 
 
-def rivals(solves: Callable[[str, str], bool]) -> dict[str, Maker]:
+def rivals(solves: Callable[[str, str], bool], config: Config) -> dict[str, Maker]:
     """What RARO is compared with wherever it is played: imitation, the checker's word, and preference."""
 
-    def imitation(policy: Learner[Speaker], play: training.Config) -> Made:
+    def imitation(speaker: Speaker, play: training.Config) -> Made:
+        policy = learner.begin(speaker, config.rival)
         # As many texts as the others have answers.
         longer = dataclasses.replace(play, num_questions=play.num_questions * play.game.num_answers)
         return Made(training.sft(policy, longer), {"policy": policy}, longer, None)
 
-    def checked(policy: Learner[Speaker], play: training.Config) -> Made:
+    def checked(speaker: Speaker, play: training.Config) -> Made:
+        policy = learner.begin(speaker, config.rival)
         return Made(training.rlvr(policy, solves, play), {"policy": policy}, play, None)
 
-    return {"rlvr": checked, "sft": imitation, "dpo": _plainly(baselines.dpo)}
+    return {"rlvr": checked, "sft": imitation, "dpo": _plainly(baselines.dpo, config)}
 
 
-def _plainly(method: Callable[[Learner[Speaker], training.Config], training.Method]) -> Maker:
+def _plainly(method: Callable[[Learner[Speaker], training.Config], training.Method], config: Config) -> Maker:
     """A method that needs no more than a policy."""
-    return lambda policy, play: Made(method(policy, play), {"policy": policy}, play, None)
+
+    def make(speaker: Speaker, play: training.Config) -> Made:
+        policy = learner.begin(speaker, config.rival)
+        return Made(method(policy, play), {"policy": policy}, play, None)
+
+    return make
 
 
 def table(setting: Setting, config: Config, out: Path, tell: Tell) -> list[Row]:
@@ -270,16 +308,16 @@ def table(setting: Setting, config: Config, out: Path, tell: Tell) -> list[Row]:
 def make_row(method: str, seed: int, setting: Setting, config: Config, out: Path, tell: Tell) -> Row:
     """Imitation, then the method, each from its last checkpoint if there is one; and what came of it."""
     began, problems = time.process_time(), setting.problems(seed)
-    player = learner.begin(imitated(seed, problems, setting, config, out, tell), config.policy)
-    made = setting.makers[method](player, dataclasses.replace(config.play, seed=seed))
+    speaker = imitated(seed, problems, setting, config, out, tell)
+    made = setting.makers[method](speaker, dataclasses.replace(config.play, seed=seed))
     path = out / f"curve-{method}-{seed}.json"
     curve = {point["round"]: point for point in (json.loads(path.read_text()) if path.exists() else [])}
-    curve[0] = {"round": 0, "right": share_right(player.speaker, problems.unseen, setting, config)}
+    curve[0] = {"round": 0, "right": share_right(speaker, problems.unseen, setting, config)}
 
     def watch(num_done: int, numbers: dict[str, float]) -> None:
         tell(f"{method}, seed {seed}", num_done, made.config.num_rounds, numbers)
         if num_done % config.look_every == 0:
-            right = share_right(player.speaker, problems.unseen, setting, config)
+            right = share_right(speaker, problems.unseen, setting, config)
             # JSON knows no NaN, which is what a figure is of which there was no case.
             known = {name: number for name, number in numbers.items() if not math.isnan(number)}
             curve[num_done] = {**known, "round": num_done, "right": right}
@@ -287,8 +325,8 @@ def make_row(method: str, seed: int, setting: Setting, config: Config, out: Path
 
     kept = out / f"{method}-{seed}.safetensors"
     training.train(made.method, made.learners, problems.shown, made.config, watch, kept)
-    gain = tournament_gain(player.speaker, made.judge, problems.unseen, setting, config) if made.judge else None
-    right = share_right(player.speaker, problems.unseen, setting, config)
+    gain = tournament_gain(speaker, made.judge, problems.unseen, setting, config) if made.judge else None
+    right = share_right(speaker, problems.unseen, setting, config)
     points = [curve[number] for number in sorted(curve)]
     return Row(method, seed, points[0]["right"], right, gain, time.process_time() - began, points)
 
@@ -331,13 +369,17 @@ def tournament_gain(
 
 def load_rows(config: Config, out: Path) -> list[Row]:
     """The rows that are there. Raises ValueError where they were made with other settings."""
-    settings = json.loads(json.dumps(dataclasses.asdict(dataclasses.replace(config, num_seeds=0))))
-    path = out / "settings.json"
-    if not path.exists():
-        write_atomically(path, json.dumps(settings, indent=1).encode())
-    if json.loads(path.read_text(encoding="utf-8")) != settings:
-        raise ValueError(f"{out} holds a table with other settings; give another folder with --out, or remove it.")
+    check_settings("settings", dataclasses.replace(config, num_seeds=0), out)
     return [Row(**json.loads(path.read_text(encoding="utf-8"))) for path in sorted(out.glob("row-*.json"))]
+
+
+def check_settings(name: str, settings: Config | School, out: Path) -> None:
+    """Keep the settings in `out`. Raises ValueError where others are kept there."""
+    said, path = json.loads(json.dumps(dataclasses.asdict(settings))), out / f"{name}.json"
+    if not path.exists():
+        write_atomically(path, json.dumps(said, indent=1).encode())
+    if json.loads(path.read_text(encoding="utf-8")) != said:
+        raise ValueError(f"{out} holds a table with other settings; give another folder with --out, or remove it.")
 
 
 def save_row(row: Row, out: Path) -> None:

@@ -15,6 +15,7 @@ from tacit.language.models import Speaker, load
 from tacit.language.prompts import Roles
 from tacit.language.rounds import Config as GameConfig
 from tacit.language.rounds import Memory, Samples
+from tacit.language.score_critic import ScoreCritic
 from tacit.language.training import Config
 from tacit.language.verdicts import SAYING
 from tacit.language.watch import Guards
@@ -83,6 +84,25 @@ def test_gail_pays_for_being_taken_for_an_expert(policy, rng) -> None:
     assert not learned.weights.any()
     texts = {one.answer for one in BATCH} | set(taught.samples.texts)
     assert {pair.first for pair in seen} <= texts
+
+
+def test_gail_with_scores_rewards_what_beats_an_empty_answer_and_teaches_by_likelihood(policy, original, rng) -> None:
+    critic = learner.begin(ScoreCritic(original, PLAIN, baselines.ALONE), learner.Config(rate=1e-2, kl=0.0, at_once=64))
+    step = baselines.gail_scored(policy, critic, CONFIG)(BATCH, Memory(), rng)
+    (_, (taught,)), (taught_critic, (shown,)) = step.lessons
+    assert taught_critic is critic
+    questions = [one.question for one in BATCH for _ in range(8)]
+    with torch.no_grad():
+        own = critic.speaker.scores(critic.speaker.quote(questions, taught.samples.texts)).numpy()
+        nothing = critic.speaker.scores(critic.speaker.quote(questions, [""] * 32)).numpy()
+    passes = np.where(own >= nothing, 1.0, 0.0)
+    for group in np.arange(32).reshape(4, 8):
+        rows = group[taught.kept[group]]
+        expected = (passes[rows] - passes[rows].mean()) / 32 * CONFIG.game.policy_share if len(rows) else []
+        assert taught.weights[rows] == pytest.approx(expected, abs=1e-9)
+    # Each contest is shown from both sides, and all count alike.
+    assert shown.samples.texts == [SAYING[0], SAYING[1]] * (len(shown.weights) // 2)
+    assert shown.weights.sum() == pytest.approx(1.0)
 
 
 def test_a_thought_is_rewarded_by_how_likely_it_makes_the_answer(policy, monkeypatch, rng) -> None:

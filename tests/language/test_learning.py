@@ -130,6 +130,21 @@ def test_without_weights_nobody_moves_even_with_momentum(speaker, rng) -> None:
     assert torch.equal(before, parameters(speaker))
 
 
+@pytest.mark.parametrize("rates", ["constant", "linear"])
+def test_rates_stay_or_fall_to_nothing_in_a_straight_line(speaker, rates) -> None:
+    one, found = begin(speaker, STEP), []
+    config = dataclasses.replace(CONFIG, num_rounds=4, rates=rates)
+    train(
+        sft(one, config),
+        {"policy": one},
+        QUESTIONS,
+        config,
+        lambda *_: found.append(one.optimiser.param_groups[0]["lr"]),
+    )
+    paces = [1.0, 1.0, 1.0, 1.0] if rates == "constant" else [1.0, 0.75, 0.5, 0.25]
+    assert found == pytest.approx([STEP.rate * pace for pace in paces])
+
+
 def test_a_step_goes_where_the_weights_say_and_the_divergence_grows(speaker, rng) -> None:
     one = begin(speaker, dataclasses.replace(STEP, rate=1e-3, kl=0.0))
     _, _, speech = speaker.speak([Prompt("", "1+2"), Prompt("", "3*4")], 6, rng)

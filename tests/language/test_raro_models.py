@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tacit.language.rounds import Config as GameConfig
 from tacit.language.score_critic import WarmUp
 from tacit.studies import claims, raro, raro_models, raro_puzzles
 from tacit.studies.raro_models import Row
+from tacit.studies.raro_picture import METHODS
 
 PUZZLES = raro_puzzles.Puzzles(Form(3, 4, 1, 20), 24, 6)
 SCHOOL = raro_models.School(
@@ -54,12 +56,13 @@ def test_every_method_has_its_row_and_its_curve(made) -> None:
         assert row.at_start == rows[0].at_start == row.curve[0]["right"]
         assert 0.0 <= row.right <= 1.0
     with_critic = {row.method for row in rows if row.tournament_gain is not None}
-    assert with_critic == {"raro", "raro-no-tie", "raro-no-replay"}
+    assert with_critic == {"raro", "raro-no-tie", "raro-no-replay", "raro-no-pairing"}
     assert {path.name for path in out.glob("row-*")} == {f"row-{method}-0.json" for method in setting.makers}
 
 
-def test_rows_that_are_there_are_not_made_again_and_what_is_missing_is(made, monkeypatch) -> None:
-    setting, out, rows = made
+def test_rows_that_are_there_are_not_made_again_and_what_is_missing_is(made, monkeypatch, tmp_path) -> None:
+    setting, kept_in, rows = made
+    out = shutil.copytree(kept_in, tmp_path / "study")
     again: list[str] = []
 
     def make_row(method, seed, *rest):
@@ -74,6 +77,8 @@ def test_rows_that_are_there_are_not_made_again_and_what_is_missing_is(made, mon
     assert again == list(setting.makers)
     with pytest.raises(ValueError, match="other settings; give another folder"):
         raro_models.table(setting, dataclasses.replace(CONFIG, num_each=2), out, silent)
+    with pytest.raises(ValueError, match="other settings; give another folder"):
+        raro_models.from_nothing(dataclasses.replace(SCHOOL, warm_up=WarmUp(3, 8)), CONFIG, out, silent)
 
 
 def test_a_row_that_was_stopped_ends_as_one_that_was_not(made, monkeypatch, tmp_path) -> None:
@@ -108,7 +113,6 @@ def test_nobody_but_rlvr_asks_the_checker(made, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(raro_models, "share_right", lambda *given: 0.0)
     monkeypatch.setattr(raro_models, "tournament_gain", lambda *given: 0.0)
     monkeypatch.setattr(worked, "solves", asked)
-    monkeypatch.setattr(worked, "_combined", asked)
     monkeypatch.setattr(worked, "_combined", asked)
     kept = raro_models.from_nothing(SCHOOL, CONFIG, made[1], silent)
     blind = kept._replace(problems=lambda seed: problems, solves=asked)
@@ -195,3 +199,15 @@ def test_flags_that_do_not_apply_are_refused(words, capsys) -> None:
     said = capsys.readouterr().err
     assert said.startswith("tacit: --out and --model are for")
     assert said.count("\n") == 1
+
+
+def test_the_table_that_is_kept_can_be_drawn(made, tmp_path, capsys) -> None:
+    pytest.importorskip("matplotlib")
+    words = ["study", "raro", "--tier", "small", "--plot"]
+    assert main([*words, str(tmp_path / "table.svg"), "--out", str(made[1])]) == 0
+    picture = (tmp_path / "table.svg").read_text()
+    assert all(METHODS[method] in picture for method in made[0].makers)
+    assert main([*words, str(tmp_path / "none.svg"), "--out", str(tmp_path)]) == 1
+    assert "has no rows of a table yet" in capsys.readouterr().err
+    assert main(["study", "belief", *words[2:], str(tmp_path / "none.svg")]) == 2
+    assert not (tmp_path / "none.svg").exists()

@@ -1,5 +1,6 @@
 """One step of the game with players made here; the critic of features; the tournament."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -120,6 +121,22 @@ def test_half_of_what_the_critic_learns_from_is_replayed(rng) -> None:
     later = seen[20 * 6 :]
     assert sum(question.startswith("old") for question in later) == 4 * 10
     assert len(later) == 4 * 20
+
+
+@pytest.mark.parametrize(("num_again", "num_mixed"), [(1, 5), (3, 15), (6, 30), (50, 30)])
+def test_the_critic_learns_from_so_many_contests_and_no_more_than_are_fresh(num_again, num_mixed, rng) -> None:
+    """Five questions with six answers each; half of the contests are old ones."""
+    config = dataclasses.replace(CONFIG, num_again=num_again)
+    memory = Memory(Pool(tuple(Contest(f"old {n}", "50", "3") for n in range(40))))
+    played = play_round(demonstrations(5), answering(0.0), judging(0.8), memory, config, rng)
+    assert len(played.mixed) == num_mixed
+    assert sum(one.question.startswith("old") for one in played.mixed) == num_mixed // 2
+    assert len(played.critic.weights) == num_mixed * config.num_verdicts
+
+
+def test_no_contest_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="num_again is 0, but the critic needs 1 contest or more"):
+        Config(num_again=0)
 
 
 def test_a_round_without_a_whole_answer_teaches_nothing(rng) -> None:

@@ -131,12 +131,38 @@ def test_a_warm_up_tells_the_experts_answers_from_others_and_nothing_from_equals
     told: list[dict[str, float]] = []
     equal = copy.deepcopy(critic)
     config = WarmUp(num_steps=25, num_contests=16, rate=1e-2)
-    warm_up(critic, saying("2"), shown, config, lambda step, numbers: told.append(numbers), rng)
+    warm_up(critic, critic.lesson, saying("2"), shown, config, lambda step, numbers: told.append(numbers), rng)
     assert len(told) == 25
     assert told[-1]["loss"] < min(0.3, told[0]["loss"] + 1e-9)
     assert told[-1]["sure"] > 0.7
-    warm_up(equal, saying("1"), shown, config, lambda step, numbers: told.append(numbers), rng)
+    warm_up(equal, equal.lesson, saying("1"), shown, config, lambda step, numbers: told.append(numbers), rng)
     assert told[-1]["loss"] == pytest.approx(np.log(2.0), abs=1e-6)
+
+
+def test_alone_an_answer_is_compared_with_an_empty_one(speaker, critic, rng) -> None:
+    contests = [Contest(one.question, one.first, one.second) for one in draw_pairs(4, rng)]
+    trace = critic.lesson_alone(contests).samples.trace
+    found = critic.log_probs(trace).detach().numpy()[:, 0]
+    leads = [
+        (sign, lead_by_hand(speaker, Pair(one.question, text, "")))
+        for one in contests
+        for sign, text in ((1.0, one.expert), (-1.0, one.answer))
+    ]
+    assert found == pytest.approx([-np.log1p(np.exp(-sign * lead)) for sign, lead in leads], abs=1e-4)
+
+
+def test_warmed_up_alone_it_knows_an_expert_without_another_answer(critic, rng) -> None:
+    """The expert says 1, the policy 2; at first both are likelier than silence, and so both pass for an expert's."""
+
+    def shown(num: int, rng: np.random.Generator) -> list[Demonstration]:
+        return [Demonstration("", str(rng.integers(10)), "1") for _ in range(num)]
+
+    def two(questions, rng):
+        return Samples(["2"] * len(questions), np.ones(len(questions), bool), None)
+
+    warm_up(critic, critic.lesson_alone, two, shown, WarmUp(40, 16, 1e-2), lambda step, numbers: None, rng)
+    labels = labels_of(critic.judge([Pair("3", "1", ""), Pair("3", "2", "")], rng))
+    assert labels.tolist() == [FIRST, SECOND]
 
 
 def test_a_model_from_nothing_learns_what_it_is_schooled_in(rng) -> None:
