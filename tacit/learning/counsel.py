@@ -92,10 +92,15 @@ def losses(network: CounselNetwork, lessons: Lesson, config: Config) -> Losses:
 
 def cross_entropy(said: Counsel, lessons: Lesson) -> Float[Array, " B"]:
     """-Σ_a π(a) log p(a), p over what the search considered."""
-    own = Choices(said.place, said.remove, said.move, said.rest)
-    logits = flat(jax.tree.map(lambda prior, own: prior.astype(jnp.float32) + own, lessons.prior, own))
     improved = flat(lessons.improved).astype(jnp.float32)
-    return -jnp.where(improved > 0.0, improved * jax.nn.log_softmax(logits), 0.0).sum(-1)
+    return -jnp.where(improved > 0.0, improved * log_probs(said, lessons), 0.0).sum(-1)
+
+
+def log_probs(said: Counsel, lessons: Lesson) -> Float[Array, "B F"]:
+    """Log p of every first choice, -inf for what was not legal or not considered."""
+    own = Choices(said.place, said.remove, said.move, said.rest)
+    logits = jax.tree.map(lambda prior, own: prior.astype(jnp.float32) + own, lessons.prior, own)
+    return jax.nn.log_softmax(flat(logits))
 
 
 def flat(choices: Choices) -> Float[Array, "B F"]:
@@ -129,10 +134,14 @@ class Advice(Task):
         return losses(network, lessons, self.config)
 
     def reword(self, lessons: Lesson, key: Key[Array, ""]) -> Lesson:
-        """Each lesson in one of the eight symmetries, some with other names for the materials."""
-        lessons = every_way(lessons)
-        config, size = self.config, len(lessons.value)
-        names = other_names(size, self.num_kinds, config.first_material, config.renamed, key)
-        order = jnp.argsort(names, -1)[:, :, None, None, None]
-        believed = jnp.take_along_axis(lessons.believed, order, axis=1)
-        return lessons._replace(moment=renamed(lessons.moment, names), believed=believed)
+        """Each lesson in other words."""
+        return reworded(lessons, self.num_kinds, self.config.first_material, self.config.renamed, key)
+
+
+def reworded(lessons: Lesson, num_kinds: int, first_material: int, share: float, key: Key[Array, ""]) -> Lesson:
+    """Each lesson in one of the eight symmetries, this share of them with other names for the materials."""
+    lessons = every_way(lessons)
+    names = other_names(len(lessons.value), num_kinds, first_material, share, key)
+    order = jnp.argsort(names, -1)[:, :, None, None, None]
+    believed = jnp.take_along_axis(lessons.believed, order, axis=1)
+    return lessons._replace(moment=renamed(lessons.moment, names), believed=believed)

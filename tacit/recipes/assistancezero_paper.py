@@ -5,6 +5,7 @@ simulations a turn. It wants a GPU; docs/gpu.md says how to run it in pieces.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tacit.learning.lessons import LessonTrainer
 from tacit.learning.networks import CounselNetwork, VoxelNetwork
 from tacit.planning.tree_policies import Gumbel
 from tacit.planning.tree_search import Config as Search
-from tacit.recipes.assistancezero_small import SearchedBuilding, Trial
+from tacit.recipes.assistancezero_small import SearchedBuilding, Trial, searching
 from tacit.recipes.belief_small import HelpedBuilding
 
 THRESHOLD = 0.5
@@ -61,7 +62,8 @@ def make(data: Path | None) -> LessonTrainer:
     """The training."""
     del data
     config, game = Config(), building_paper.make("train")
-    trial = Trial(game, builder.make(game), jnp.float32(THRESHOLD), config.search, config.num_trials)
+    play = functools.partial(searching, config=config.search)
+    trial = Trial(game, builder.make(game), jnp.float32(THRESHOLD), play, config.num_trials)
     return trainer(config, game, trial)
 
 

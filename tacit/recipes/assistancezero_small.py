@@ -5,27 +5,31 @@ its actions, and the network learns what the searches ended on, what followed, w
 did. The people are builders drawn anew every episode, the houses those of the train split.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from tacit.assistants.assistancezero import AssistanceZero, Foresight, Node, Skill
 from tacit.assistants.greedy import load_skill
-from tacit.core import ASSISTANT, Human
+from tacit.core import ASSISTANT, Assistant, Human
 from tacit.evaluation.compare import Contender, Contest, run
 from tacit.evaluation.metrics import BUILDING_FIGURES
 from tacit.games import building_small
 from tacit.games.building import actions as factored
+from tacit.games.building import history
 from tacit.games.building.game import BuildingGame
+from tacit.games.building.history import History
 from tacit.humans import builder
 from tacit.learning.counsel import FULL, Advice, Choices, Config, Lesson
 from tacit.learning.lessons import LessonTrainer, Source
-from tacit.learning.networks import CounselNetwork
+from tacit.learning.moments import Moment
+from tacit.learning.networks import Counsel, CounselNetwork
 from tacit.planning.tree_policies import Gumbel
 from tacit.planning.tree_search import Config as Search
 from tacit.planning.tree_search import Leaf, search
@@ -52,6 +56,11 @@ class Turn(NamedTuple):
     """The network's own, before it searched."""
 
 
+def everything(past: History) -> History:
+    """All that `games.building.history` keeps."""
+    return past
+
+
 class SearchedBuilding(Source):
     """People who build, in worlds where the assistant searches before it acts."""
 
@@ -64,6 +73,8 @@ class SearchedBuilding(Source):
     """Turns from one lesson to the next."""
     trace: float = 0.9
     """λ of the returns: G = r + γ ((1 - λ) V' + λ G')."""
+    recall: Callable[[History], History] = everything
+    """What is remembered of the past from one turn to the next."""
 
     @property
     def game(self) -> BuildingGame:
@@ -82,7 +93,7 @@ class SearchedBuilding(Source):
             worlds,
             jax.random.split(key, self.num_moments * self.every),
         )
-        last = jax.vmap(lambda world: self.root(model, world).value)(worlds)
+        last = jax.vmap(lambda world: self.root(model, self.recalled(world)).value)(worlds)
         returns = looking_back(turns.reward, turns.discount, turns.value, last, self.trace)
         lessons = turns.lesson._replace(value=returns)
         return worlds, jax.tree.map(lambda leaf: jnp.swapaxes(leaf[:: self.every], 0, 1), lessons)
@@ -97,43 +108,67 @@ class SearchedBuilding(Source):
         num = len(worlds.last_turn)
         renew_key, search_key, play_key = jax.random.split(key, 3)
         worlds = jax.vmap(self.helped.renew)(worlds, jax.random.split(renew_key, num))
+        worlds = jax.vmap(self.recalled)(worlds)
         roots = jax.vmap(lambda world: self.root(model, world))(worlds)
         found = search(model, roots, self.policy, self.config, search_key)
         after, human = jax.vmap(self.helped.play)(worlds, found.action, jax.random.split(play_key, num))
 
         def one(world: World, root: Leaf, tried: Int[Array, " K"], weights: Float[Array, " K"], human: Array) -> Lesson:
-            moment = self.helped.moment(world, self.helped.view(world), human)
             node: Node = root.embedding
-            promise = model.promise(node.belief.astype(jnp.float32), node.seen)
-            prior = factored.first_choices(promise, node.seen.legal[ASSISTANT])
+            belief = node.belief.astype(jnp.float32)
+            prior = factored.first_choices(model.promise(belief, node.seen), node.seen.legal[ASSISTANT])
             slots = factored.first_choice(tried, self.game.num_kinds, self.game.num_cells)
             considered = jnp.zeros_like(prior, bool).at[slots].set(jnp.take(prior, slots) > -jnp.inf)
             improved = jnp.zeros_like(prior).at[slots].add(weights)
-            believed = jnp.round(FULL * jnp.moveaxis(node.belief.astype(jnp.float32), -1, 0)).astype(jnp.uint8)
-            return Lesson(
-                moment,
-                self.planes(jnp.where(considered, prior, -jnp.inf)),
-                self.planes(improved),
-                believed,
-                root.value,
-            )
+            moment = self.helped.moment(world, self.helped.view(world), human)
+            return written(moment, jnp.where(considered, prior, -jnp.inf), improved, belief, root.value)
 
         lessons = jax.vmap(one)(worlds, roots, found.actions, found.weights, human)
-        reward, over = jax.vmap(self.outcome)(worlds, after)
-        return after, Turn(lessons, reward, jnp.where(over, 0.0, self.game.discount), roots.value)
+        rewards, over = jax.vmap(self.helped.earned)(worlds, after), jax.vmap(self.helped.over)(after)
+        return after, Turn(lessons, rewards.sum(-1), jnp.where(over, 0.0, self.game.discount), roots.value)
 
-    def outcome(self, before: World, after: World) -> tuple[Float[Array, ""], Bool[Array, ""]]:
-        """What a turn really earned, and whether the episode is over."""
-        actions = after.state.last_actions
-        reward = self.game.reward(before.house, before.state, actions, after.state).sum()
-        over = self.game.finished(after.house, after.state) | (after.state.time >= after.last_turn)
-        return reward, over
+    def recalled(self, world: World) -> World:
+        """The world with what is remembered of its past."""
+        return world._replace(history=self.recall(world.history))
 
-    def planes(self, choices: Float[Array, " F"]) -> Choices:
-        """Numbers of first choices, each in its place."""
-        num = self.game.num_cells
-        rest, place, remove, move = jnp.split(choices.astype(jnp.float16), (1, 1 + num, 1 + 2 * num))
-        return Choices(place.reshape(self.game.shape), remove.reshape(self.game.shape), move, rest[0])
+
+class Glance(NamedTuple):
+    """What the network makes of a moment without a search."""
+
+    said: Counsel
+    belief: Float[Array, "X Y Z M"]
+    prior: Float[Array, " F"]
+    """Logits without the network's part, rounded as they are kept; -inf for what is not legal."""
+
+
+def glance(game: BuildingGame, skill: Skill, world: World) -> Glance:
+    """What the assistant sees, believes and would do first."""
+    seen = game.observe(world.state)[ASSISTANT]
+    said = skill.network(*history.view(world.history, seen))
+    belief = jax.nn.softmax(said.heads.goal)
+    promise = Foresight(game, skill, NUM_CANDIDATES).promise(belief, seen)
+    prior = factored.first_choices(promise, seen.legal[ASSISTANT])
+    return Glance(said, belief, prior.astype(jnp.float16).astype(jnp.float32))
+
+
+def written(
+    moment: Moment,
+    prior: Float[Array, " F"],
+    improved: Float[Array, " F"],
+    belief: Float[Array, "X Y Z M"],
+    value: Float[Array, ""],
+) -> Lesson:
+    """The lesson of a turn, as it is kept."""
+    believed = jnp.round(FULL * jnp.moveaxis(belief, -1, 0)).astype(jnp.uint8)
+    shape = belief.shape[:-1]
+    return Lesson(moment, planes(prior, shape), planes(improved, shape), believed, value)
+
+
+def planes(choices: Float[Array, " F"], shape: tuple[int, ...]) -> Choices:
+    """Numbers of first choices, each in its place in a world of this shape."""
+    num = math.prod(shape)
+    rest, place, remove, move = jnp.split(choices.astype(jnp.float16), (1, 1 + num, 1 + 2 * num))
+    return Choices(place.reshape(shape), remove.reshape(shape), move, rest[0])
 
 
 def looking_back(
@@ -154,21 +189,26 @@ def looking_back(
     return jax.lax.scan(back, last, (rewards, discounts, following), reverse=True)[1]
 
 
+def searching(game: BuildingGame, skill: Skill, config: Search = PLAYING) -> AssistanceZero:
+    """The assistant that searches with this skill, without noise."""
+    return AssistanceZero(game, skill, Gumbel(scale=0.0), config)
+
+
 class Trial(eqx.Module):
     """Plays with what was learned, on houses of the train split."""
 
     game: BuildingGame
     human: Human
     threshold: Float[Array, ""]
-    config: Search = eqx.field(static=True, default=PLAYING)
+    play: Callable[[BuildingGame, Skill], Assistant] = searching
+    """Who plays with a skill."""
     num_episodes: int = eqx.field(static=True, default=NUM_TRIALS)
 
     def __call__(self, network: CounselNetwork) -> tuple[Skill, Mapping[str, Any]]:
         """The skill, and how well it helps."""
         skill = Skill(network, self.threshold)
-        assistant = AssistanceZero(self.game, skill, Gumbel(scale=0.0), self.config)
         contest = Contest(self.game, self.game, self.human, self.num_episodes, seed=1)
-        tally = run(contest, Contender("assistancezero", assistant))
+        tally = run(contest, Contender("learned", self.play(self.game, skill)))
         return skill, {name: float(BUILDING_FIGURES[name](tally)) for name in TRIED}
 
 

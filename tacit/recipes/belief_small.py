@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from tacit.assistants.greedy import Greedy, Skill, sizes
 from tacit.core import ASSISTANT, HUMAN, Human, Memory
@@ -105,8 +105,16 @@ class HelpedBuilding(Source):
 
     def renew(self, world: World, key: Key[Array, ""]) -> World:
         """The world, or a fresh one if its episode is over."""
-        over = self.game.finished(world.house, world.state) | (world.state.time >= world.last_turn)
+        over = self.over(world)
         return jax.tree.map(lambda new, old: jnp.where(over, new, old), self.fresh(key), world)
+
+    def over(self, world: World) -> Bool[Array, ""]:
+        """Whether the episode has ended."""
+        return self.game.finished(world.house, world.state) | (world.state.time >= world.last_turn)
+
+    def earned(self, before: World, after: World) -> Float[Array, "2"]:
+        """What a turn really earned, by player."""
+        return self.game.reward(before.house, before.state, after.state.last_actions, after.state)
 
     def turn(
         self, world: World, believed: Float[Array, "X Y Z M"], key: Key[Array, ""]

@@ -17,6 +17,7 @@ import pytest
 import safetensors.numpy
 
 from tacit.app import cli, runs
+from tacit.app.commands import learn
 from tacit.members import Member
 from tacit.storage import about_checkpoint, about_weights, files, load_weights
 
@@ -97,8 +98,9 @@ PROBE = '''
 CHILD = """
 import sys
 from tacit.app import cli
+from tacit.app.commands import learn
 from tacit.members import Member
-cli.find = lambda package, name: Member(name, "probe_recipe", "")
+learn.find = lambda package, name: Member(name, "probe_recipe", "")
 sys.exit(cli.main(sys.argv[1:]))
 """
 LAST = 35  # `done` stops it before ROUNDS
@@ -124,7 +126,7 @@ def probe(home):
 @pytest.fixture
 def train(probe, monkeypatch):
     """Run `tacit train` in this process."""
-    monkeypatch.setattr(cli, "find", lambda package, name: Member(name, name.replace("-", "_"), ""))
+    monkeypatch.setattr(learn, "find", lambda package, name: Member(name, name.replace("-", "_"), ""))
 
     def run(*words: str, recipe: str = "probe-recipe") -> int:
         return cli.main(["train", recipe, *words])
@@ -137,7 +139,7 @@ def straight(probe, tmp_path_factory):
     """A run that nothing befell."""
     out = tmp_path_factory.mktemp("straight") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cli, "find", lambda package, name: Member(name, "probe_recipe", ""))
+        patch.setattr(learn, "find", lambda package, name: Member(name, "probe_recipe", ""))
         assert cli.main(["train", "probe-recipe", "--seed", "5", "--out", str(out)]) == 0
     return out
 
@@ -290,7 +292,7 @@ def test_another_config_or_recipe_or_kind_of_file_is_refused(train, probe, strai
         assert one_sentence(shown)
         assert ("size 3, not 4" in shown) or ("widths [2, 3], not [2, 4]" in shown)
     monkeypatch.undo()
-    monkeypatch.setattr(cli, "find", lambda package, name: Member("other", "probe_recipe", ""))
+    monkeypatch.setattr(learn, "find", lambda package, name: Member("other", "probe_recipe", ""))
     assert cli.main(["train", "other", "--out", str(straight), "--resume"]) == 1
     assert "name probe-recipe, not other" in capsys.readouterr().err
     (tmp_path / "checkpoint.safetensors").write_bytes((straight / "probe-recipe.safetensors").read_bytes())
@@ -344,7 +346,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_can_go_on(train, probe, tmp_pat
         probe.hook = None
         monkeypatch.undo()
     assert "could not be written: No space left on device." in capsys.readouterr().err.splitlines()[-1]
-    monkeypatch.setattr(cli, "find", lambda package, name: Member(name, "probe_recipe", ""))
+    monkeypatch.setattr(learn, "find", lambda package, name: Member(name, "probe_recipe", ""))
     assert about_checkpoint(out / "checkpoint.safetensors")["rounds"] == 9
     assert train("--out", str(out), "--resume") == 0
     same_training(out, straight)

@@ -1,0 +1,140 @@
+"""An assistant that learned by trying: proximal policy optimisation with auxiliary losses, in building-small.
+
+The third rival of AssistanceZero (Laidlaw et al. 2025, arXiv 2504.07091, section 5). It starts as AssistanceZero does,
+from the learned belief and the prior of its search, acts in many worlds beside scripted people, and learns from what
+came of that: `learning.ppo` has the losses. The advantages are
+
+    A_t = Σ_k (γλ)^k δ_{t+k},   δ_t = r_t + γ V_{t+1} - V_t
+
+up to the end of the episode or of the round (Schulman et al. 2016, arXiv 1506.02438, equation 16).
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from tacit.assistants.assistancezero import Skill, advised
+from tacit.assistants.greedy import load_skill
+from tacit.assistants.intuition import Intuition
+from tacit.core import ASSISTANT
+from tacit.games import building_small
+from tacit.games.building import actions as factored
+from tacit.games.building.blocks import FIRST_PLACEABLE
+from tacit.games.building.game import BuildingGame
+from tacit.humans import builder
+from tacit.learning import ppo
+from tacit.learning.counsel import Lesson
+from tacit.learning.lessons import LessonTrainer, Source
+from tacit.learning.networks import CounselNetwork
+from tacit.learning.ppo import Tried, Trying
+from tacit.recipes.assistancezero_small import Trial, glance, looking_back, written
+from tacit.recipes.belief_small import HelpedBuilding, World
+from tacit.storage import shipped
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(ppo.Config):
+    """The schedule; the losses are in `learning.ppo`."""
+
+    num_rounds: int = 60
+    num_updates: int = 64
+    num_worlds: int = 256
+    num_held_out: int = 16
+    learning_rate: float = 0.002
+    patience: int = 60
+
+
+class Turn(NamedTuple):
+    """What is kept of a turn until it is known what followed."""
+
+    lesson: Lesson
+    log_prob: Float[Array, ""]
+    reward: Float[Array, ""]
+    discount: Float[Array, ""]
+    """Of what follows; 0 where the episode ended with this turn."""
+    value: Float[Array, ""]
+
+
+class TriedBuilding(Source):
+    """People who build, in worlds where the assistant does what comes to its mind."""
+
+    helped: HelpedBuilding
+    threshold: Float[Array, ""]
+    trace: float
+    own: float
+    num_moments: int = eqx.field(static=True, default=16)
+
+    @property
+    def game(self) -> BuildingGame:
+        """The game."""
+        return self.helped.game
+
+    def begin(self, num_worlds: int, key: Key[Array, ""]) -> World:
+        """Fresh episodes, the first of them cut short anywhere."""
+        return self.helped.begin(num_worlds, key)
+
+    def collect(self, worlds: World, network: CounselNetwork, key: Key[Array, ""]) -> tuple[World, Tried]:
+        """Act, then look back at how it turned out beside what was hoped for."""
+        num, skill = len(worlds.last_turn), Skill(network, self.threshold)
+
+        def some(worlds: World, key: Key[Array, ""]) -> tuple[World, Turn]:
+            return jax.vmap(lambda world, key: self.turn(skill, world, key))(worlds, jax.random.split(key, num))
+
+        worlds, turns = jax.lax.scan(some, worlds, jax.random.split(key, self.num_moments))
+        last = jax.vmap(lambda world: glance(self.game, skill, world).said.value)(worlds)
+        gained = advantages(turns.reward, turns.discount, turns.value, last, self.trace)
+        lessons = turns.lesson._replace(value=gained + turns.value)
+        tried = Tried(lessons, turns.log_prob, (gained - gained.mean()) / (gained.std() + 1e-6))
+        return worlds, jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), tried)
+
+    def turn(self, skill: Skill, world: World, key: Key[Array, ""]) -> tuple[World, Turn]:
+        """One turn; a world whose episode is over begins another first."""
+        renew_key, act_key, play_key = jax.random.split(key, 3)
+        world = self.helped.renew(world, renew_key)
+        said, belief, prior = glance(self.game, skill, world)
+        log_p = jax.nn.log_softmax(prior + advised(said))
+        choice = factored.draw(jnp.exp(log_p), jax.random.uniform(act_key))
+        cell = jnp.clip(choice - 1, 0, self.game.num_cells - 1)
+        kinds = belief.reshape(self.game.num_cells, -1)[cell, FIRST_PLACEABLE:]
+        kind = jnp.argmax(kinds).astype(jnp.int32) + FIRST_PLACEABLE
+        answer = factored.chosen(choice, kind, self.game.num_kinds, self.game.num_cells)
+        after, human = self.helped.play(world, answer, play_key)
+        moment = self.helped.moment(world, self.helped.view(world), human)
+        lesson = written(moment, prior, jnp.zeros_like(prior).at[choice].set(1.0), belief, said.value)
+        rewards = self.helped.earned(world, after)
+        reward = self.own * rewards[ASSISTANT] + (1.0 - self.own) * rewards.sum()
+        discount = jnp.where(self.helped.over(after), 0.0, self.game.discount)
+        return after, Turn(lesson, log_p[choice], reward, discount, said.value)
+
+
+def advantages(
+    rewards: Float[Array, "T B"],
+    discounts: Float[Array, "T B"],
+    values: Float[Array, "T B"],
+    last: Float[Array, " B"],
+    trace: float,
+) -> Float[Array, "T B"]:
+    """A_t = Σ_k (γλ)^k δ_{t+k}: by how much the λ-returns are more than what was hoped for."""
+    return looking_back(rewards, discounts, values, last, trace) - values
+
+
+def make(data: Path | None) -> LessonTrainer:
+    """The training."""
+    del data
+    return trainer(Config())
+
+
+def trainer(config: Config) -> LessonTrainer:
+    """The training with any config."""
+    game = building_small.make("train")
+    human, reader = builder.make(game), load_skill(game, shipped("belief-small"))
+    network = CounselNetwork(reader.network, jax.random.key(0))
+    helped = HelpedBuilding(game=game, human=human, unhelped=0.0)
+    source = TriedBuilding(helped=helped, threshold=reader.threshold, trace=config.trace, own=config.own)
+    trial = Trial(game, human, reader.threshold, Intuition)
+    return LessonTrainer(config, source, Trying(config, network, game.num_kinds), trial)

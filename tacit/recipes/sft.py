@@ -1,0 +1,51 @@
+"""An assistant that does what a helper did beside people: supervised fine-tuning, in building-small.
+
+The second rival of AssistanceZero (Laidlaw et al. 2025, arXiv 2504.07091, section 5). There, people helped people; here
+a second scripted person stands in for them, who builds the same house from the assistant's place and is told it, which
+the paper's helpers were not. It goes on from the weights of `tacit train pretrained`, given with --data FILE; without
+these, from the learned belief.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import equinox as eqx
+import jax
+
+from tacit.assistants.assistancezero import Skill
+from tacit.assistants.greedy import load_skill
+from tacit.games import building_small
+from tacit.humans import builder
+from tacit.learning.lessons import LessonTrainer
+from tacit.learning.networks import CounselNetwork
+from tacit.recipes import pretrained
+from tacit.storage import load_weights, shipped
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(pretrained.Config):
+    """As for what it goes on from, but learning more gently, and what the person does too."""
+
+    learning_rate: float = 0.003
+    before: float = 3.0
+    human: float = 0.06
+
+
+def make(data: Path | None) -> LessonTrainer:
+    """The training, from the weights in `data` if there are any."""
+    return trainer(Config(), start(data))
+
+
+def start(weights: Path | None) -> CounselNetwork:
+    """The network to go on from. Raises StorageError for a file that is none of an assistant with a policy."""
+    game = building_small.make("train")
+    reader = load_skill(game, shipped("belief-small"))
+    skill = Skill(CounselNetwork(reader.network, jax.random.key(0)), reader.threshold)
+    if weights is None:
+        return skill.network
+    return load_weights(weights, eqx.filter_eval_shape(lambda: skill)).network
+
+
+def trainer(config: Config, network: CounselNetwork) -> LessonTrainer:
+    """The training of a network with any config."""
+    return pretrained.imitating(config, network, builder.make(building_small.make("train")))

@@ -1,0 +1,247 @@
+"""Who stands in AssistanceZero's table, what does each of them learn, and how do they then play?
+
+The order is that of the table: the algorithm and those who learn nothing here; at a smaller budget the algorithm again,
+its rivals, and the algorithm with one thing left out.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from tacit.assistants.assistancezero import AssistanceZero, Skill
+from tacit.assistants.greedy import Knowledge, Thoughts, load_skill
+from tacit.assistants.intuition import Intuition
+from tacit.beliefs.voxels import VoxelBelief
+from tacit.core import Assistant, Human
+from tacit.evaluation.metrics import marginal_prior
+from tacit.games import building_small
+from tacit.games.building import history
+from tacit.games.building.actions import EditLogits, certain
+from tacit.games.building.game import BuildingGame, Observation
+from tacit.games.building.history import History
+from tacit.humans import pikl
+from tacit.learning.lessons import Lessons, LessonTrainer, Losses, Network, Task
+from tacit.learning.networks import CounselNetwork, VoxelNetwork
+from tacit.members import find
+from tacit.storage import shipped
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """For how many rounds each learns, and what else of all their schedules is not as it is in their recipes.
+
+    The main row is the whole recipe. The others have about as long as each other: a round with a search takes longest,
+    and one of imitation is the shortest.
+    """
+
+    main: int = 60
+    search: int = 16
+    ppo: int = 36
+    imitation: int = 40
+    schedule: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+Others = Callable[[str], CounselNetwork]
+"""The network that another learner ended with, by the learner's name, for the same seed."""
+Learner = Callable[[Budget, Others], LessonTrainer]
+Play = Callable[[BuildingGame, Human, Skill], Assistant]
+"""Makes who plays, from the game to practise on, the person and what was learned."""
+
+
+class Row(NamedTuple):
+    """Whose skill it plays with (None: the learned belief, with heads that were not trained), and how."""
+
+    learner: str | None
+    play: Play
+
+
+def recipe(name: str) -> ModuleType:
+    """A file of `tacit.recipes`."""
+    return find("tacit.recipes", name).load()
+
+
+def untrained() -> Skill:
+    """What all but one start from: the learned belief, and policy and value heads that say 0."""
+    game = building_small.make("train")
+    reader = load_skill(game, shipped("belief-small"))
+    return Skill(CounselNetwork(reader.network, jax.random.key(0)), reader.threshold)
+
+
+def scheduled(config: Any, num_rounds: int, budget: Budget) -> Any:
+    """A recipe's config with this many rounds."""
+    return dataclasses.replace(config, num_rounds=num_rounds, patience=num_rounds, **budget.schedule)
+
+
+def whole(budget: Budget, others: Others) -> LessonTrainer:
+    """The recipe as it is."""
+    del others
+    small = recipe("assistancezero-small")
+    return small.trainer(scheduled(small.CONFIG, budget.main, budget))
+
+
+def shortened(budget: Budget, **changed: float) -> LessonTrainer:
+    """The recipe at the smaller budget, with other weights of its losses."""
+    small = recipe("assistancezero-small")
+    return small.trainer(dataclasses.replace(scheduled(small.CONFIG, budget.search, budget), **changed))
+
+
+def by_trying(budget: Budget, others: Others) -> LessonTrainer:
+    """PPO."""
+    del others
+    made = recipe("ppo")
+    return made.trainer(scheduled(made.Config(), budget.ppo, budget))
+
+
+def by_imitation(budget: Budget, others: Others) -> LessonTrainer:
+    """Imitation of people who build alone."""
+    del others
+    made = recipe("pretrained")
+    return made.trainer(scheduled(made.Config(), budget.imitation, budget))
+
+
+def by_fine_tuning(budget: Budget, others: Others) -> LessonTrainer:
+    """From there, imitation of a helper who knows the house."""
+    made = recipe("sft")
+    return made.trainer(scheduled(made.Config(), budget.imitation, budget), others(STARTS_FROM["sft"]))
+
+
+def without_memory(budget: Budget, others: Others) -> LessonTrainer:
+    """The network sees the present world alone, and no history."""
+    del others
+    trainer = shortened(budget)
+    return dataclasses.replace(trainer, source=dataclasses.replace(trainer.source, recall=nothing))
+
+
+def nothing(past: History) -> History:
+    """Nothing of the past."""
+    return jax.tree.map(jnp.zeros_like, past)
+
+
+def verbatim(budget: Budget, others: Others) -> LessonTrainer:
+    """Every lesson is told as it was."""
+    del others
+    trainer = shortened(budget)
+    return dataclasses.replace(trainer, task=Verbatim(trainer.task))
+
+
+class Verbatim(Task):
+    """A task whose lessons are told in no other words."""
+
+    task: Task
+
+    def begin(self, key: Key[Array, ""]) -> Network:
+        """The task's."""
+        return self.task.begin(key)
+
+    def losses(self, network: Network, lessons: Lessons) -> Losses:
+        """The task's."""
+        return self.task.losses(network, lessons)
+
+    def reword(self, lessons: Lessons, key: Key[Array, ""]) -> Lessons:
+        """The lessons as they are."""
+        del key
+        return lessons
+
+
+def from_nothing(budget: Budget, others: Others) -> LessonTrainer:
+    """From a network of the same size that knows houses only as they are on average."""
+    del others
+    trainer, game = shortened(budget), building_small.make("train")
+    sizes, prior = untrained().network.voxels.sizes, marginal_prior(game, jax.random.key(0))
+    start = CounselNetwork(VoxelNetwork(sizes, prior, jax.random.key(1)), jax.random.key(2))
+    return eqx.tree_at(lambda trainer: trainer.task.start, trainer, start)
+
+
+def beside_pikl(budget: Budget, others: Others) -> LessonTrainer:
+    """Beside people who plan and act as people were recorded to act, not beside scripted builders."""
+    del others
+    person = pikl.make(building_small.make("train"))
+    return eqx.tree_at(lambda trainer: trainer.source.helped.human, shortened(budget), person)
+
+
+LEARNERS: dict[str, Learner] = {
+    "assistancezero": whole,
+    "assistancezero-short": lambda budget, others: shortened(budget),
+    "ppo": by_trying,
+    "pretrained": by_imitation,
+    "sft": by_fine_tuning,
+    "no-previous-goal-kl": lambda budget, others: shortened(budget, before=0.0),
+    "no-recurrence": without_memory,
+    "no-augmentation": verbatim,
+    "no-warm-start": from_nothing,
+    "wrong-human": beside_pikl,
+}
+
+STARTS_FROM = {"sft": "pretrained"}
+"""Whose network a learner goes on from."""
+
+
+def member(name: str) -> Play:
+    """An assistant that comes with tacit."""
+    return lambda game, human, skill: find("tacit.assistants", name).load().make(game, human)
+
+
+def searching(game: BuildingGame, human: Human, skill: Skill) -> AssistanceZero:
+    """Searches before it acts."""
+    del human
+    return recipe("assistancezero-small").searching(game, skill)
+
+
+def thinking(game: BuildingGame, human: Human, skill: Skill) -> Intuition:
+    """Does what comes to mind."""
+    del human
+    return Intuition(game, skill)
+
+
+def forgetting(game: BuildingGame, human: Human, skill: Skill) -> Assistant:
+    """Searches from what it sees now."""
+    return Forgetful(searching(game, human, skill))
+
+
+class Forgetful(Assistant):
+    """Searches from the present world alone; what it imagines it remembers."""
+
+    searcher: AssistanceZero
+
+    def init(self, key: Key[Array, ""]) -> Knowledge:
+        """The searcher's."""
+        return self.searcher.init(key)
+
+    def logits(self, memory: Knowledge, observation: Observation, key: Key[Array, ""]) -> tuple[EditLogits, Knowledge]:
+        """Forget all, look, and search."""
+        past = nothing(memory.history)
+        heads = self.searcher.skill.network.voxels(*history.view(past, observation))
+        unsaid: Float[Array, "X Y Z M"] = jnp.zeros_like(heads.goal)
+        memory = Knowledge(VoxelBelief(heads.goal, unsaid), past, observation, heads)
+        game, action = self.searcher.game, self.searcher.consider(memory, key).action[0]
+        return certain(action, game.num_kinds, game.num_cells), memory
+
+    def thoughts(self, memory: Knowledge) -> Thoughts:
+        """What each cell probably should be."""
+        return self.searcher.thoughts(memory)
+
+
+ROWS = {
+    "assistancezero": Row("assistancezero", searching),
+    "greedy": Row(None, member("greedy")),
+    "none": Row(None, member("none")),
+    "oracle": Row(None, member("oracle")),
+    "particles": Row(None, member("particles")),
+    "assistancezero-short": Row("assistancezero-short", searching),
+    "ppo": Row("ppo", thinking),
+    "pretrained": Row("pretrained", thinking),
+    "sft": Row("sft", thinking),
+    "no-search-at-play": Row("assistancezero-short", thinking),
+    "search-at-play-only": Row(None, searching),
+    "no-previous-goal-kl": Row("no-previous-goal-kl", searching),
+    "no-recurrence": Row("no-recurrence", forgetting),
+    "no-augmentation": Row("no-augmentation", searching),
+    "no-warm-start": Row("no-warm-start", searching),
+    "wrong-human": Row("wrong-human", searching),
+}

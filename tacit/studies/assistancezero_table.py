@@ -1,0 +1,158 @@
+"""What does AssistanceZero's table say of its rows, and of which of them can nothing be said yet?
+
+Intervals are over houses and people, the seeds of a row being averaged for each; the seeds are also told one by one.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from tacit.evaluation.compare import Figure, Tally, interval, saving
+from tacit.evaluation.metrics import BUILDING_FIGURES
+from tacit.studies.claims import Claim, at_least
+
+TABLE_1 = "Laidlaw et al. 2025, tables 1 and 3: 21 to 27 % fewer actions at a share of 26 to 27 %; the bar is higher"
+REWARD = "on the same houses with the same people, in the first turns; the 95 % interval lies above 0"
+WITHIN_REACH = "who is told the house reaches the bar that is set for who is not"
+KNOWING = "knowing the goal cannot hurt"
+SHOWN = ("goal_completed", "finished", "human_actions", "assistant_share", "turns")
+
+
+class Counts(NamedTuple):
+    """What happened in each episode, of a `BuildingTally` what can be averaged; the last axis may be seeds."""
+
+    turns: Float[np.ndarray, "*B"]
+    reward: Float[np.ndarray, "*B"]
+    edits_needed: Float[np.ndarray, "*B"]
+    human_edits: Float[np.ndarray, "*B"]
+    assistant_gain: Float[np.ndarray, "*B"]
+
+
+class Played(NamedTuple):
+    """What came of a part: counts by person, of whole episodes and of their first turns; or why it is missing."""
+
+    row: str
+    seed: int
+    missing: str | None
+    people: dict[str, dict[str, dict[str, list[float]]]]
+    seconds: float
+    """Seconds of training."""
+    commit: str | None
+    device: str
+
+
+def counts(found: Sequence[Played], row: str, person: str, what: str) -> Counts | None:
+    """A row's episodes with a person, a column for each seed; None where the row is missing."""
+    there = sorted((one for one in found if one.row == row and one.missing is None), key=lambda one: one.seed)
+    some = [one.people[person][what] for one in there]
+    return Counts(*(np.stack([one[name] for one in some], -1) for name in Counts._fields)) if some else None
+
+
+def more_reward(one: Tally, other: Tally) -> float:
+    """By how much more the one earned, on average."""
+    return one.reward.mean() - other.reward.mean()
+
+
+def table(seeds: Mapping[str, Sequence[int]], people: Sequence[str], found: Sequence[Played]) -> dict[str, Any]:
+    """What there is of the table, by row, and why the rest is missing; `seeds` says what belongs in it."""
+    rows = []
+    for name, wanted in seeds.items():
+        done = {one.seed: one for one in found if one.row == name}
+        there = [seed for seed in wanted if seed in done and done[seed].missing is None]
+        lacking = [
+            f"seed {seed}: {done[seed].missing if seed in done else 'not done yet'}"
+            for seed in wanted
+            if seed not in there
+        ]
+        row = {"row": name, "seeds": there, "training_seconds": [done[seed].seconds for seed in there]}
+        row |= {"missing": "; ".join(lacking) or None}
+        rows.append(row | {"people": {person: figures(found, name, person) for person in people}})
+    _, skipped = judged(people, found)
+    return {"rows": rows, "skipped_claims": skipped}
+
+
+def figures(found: Sequence[Played], row: str, person: str) -> dict[str, Any] | None:
+    """A row's figures with a person, beside nobody's, greedy's and PPO's; None where the row is missing."""
+    mine, early = (counts(found, row, person, what) for what in ("whole", "early"))
+    if mine is None or early is None:
+        return None
+    told: dict[str, Any] = {name: interval(BUILDING_FIGURES[name], mine) for name in SHOWN}
+    told["early_reward"] = interval(BUILDING_FIGURES["reward"], early)
+    alone = counts(found, "none", person, "whole")
+    told["human_actions_saved"] = None if alone is None else interval(saving, mine, alone)
+    for rival in ("greedy", "ppo"):
+        theirs = counts(found, rival, person, "early")
+        told[f"early_reward_minus_{rival}"] = None if theirs is None else interval(more_reward, early, theirs)
+    told = {name: None if figure is None else figure._asdict() for name, figure in told.items()}
+    by_seed = {
+        name: [BUILDING_FIGURES[name](one_seed(mine, at)) for at in range(mine.turns.shape[1])] for name in SHOWN
+    }
+    return told | {"by_seed": jax.tree.map(float, by_seed)}
+
+
+def one_seed(counts: Counts, seed: int) -> Counts:
+    """The episodes of one seed."""
+    return jax.tree.map(lambda leaf: leaf[:, seed], counts)
+
+
+class Question(NamedTuple):
+    """A claim: its name, the rows that it needs, of which turns, what to measure of them, and the bound."""
+
+    name: str
+    rows: tuple[str, ...]
+    what: str
+    measure: Callable[..., float]
+    bound: float
+    source: str
+
+
+def ahead(one: str, other: str) -> Question:
+    """Whether the one earns more than the other, for certain."""
+
+    def least(mine: Counts, theirs: Counts) -> float:
+        return sure(interval(more_reward, mine, theirs)).low
+
+    return Question(f"early_reward_of_{one}_minus_{other}_low", (one, other), "early", least, 0.0, REWARD)
+
+
+def sure(figure: Figure | None) -> Figure:
+    """A figure that applies wherever there are episodes."""
+    assert figure is not None
+    return figure
+
+
+def more(name: str) -> Callable[[Counts, Counts], float]:
+    """By how much more of a figure the first has."""
+    return lambda mine, theirs: BUILDING_FIGURES[name](mine) - BUILDING_FIGURES[name](theirs)
+
+
+MAIN = ("assistancezero", "none")
+QUESTIONS = (
+    Question("human_actions_saved", MAIN, "whole", saving, 0.3, TABLE_1),
+    Question("assistant_share", ("assistancezero",), "whole", BUILDING_FIGURES["assistant_share"], 0.3, TABLE_1),
+    Question("goal_completed_minus_alone", MAIN, "whole", more("goal_completed"), 0.0, TABLE_1),
+    ahead("assistancezero", "greedy"),
+    ahead("assistancezero", "ppo"),
+    ahead("assistancezero-short", "ppo"),
+    Question("oracle_share", ("oracle",), "whole", BUILDING_FIGURES["assistant_share"], 0.3, WITHIN_REACH),
+    Question("oracle_share_minus_learned", ("oracle", MAIN[0]), "whole", more("assistant_share"), 0.0, KNOWING),
+)
+
+
+def judged(people: Sequence[str], found: Sequence[Played]) -> tuple[list[Claim], dict[str, str]]:
+    """The claims whose rows are there, with each kind of person, and why the others cannot be made."""
+    claims, skipped = [], {}
+    for person in people:
+        for question in QUESTIONS:
+            name = f"{question.name}@{person}"
+            sides = {row: counts(found, row, person, question.what) for row in question.rows}
+            lacking = [row for row, side in sides.items() if side is None]
+            if lacking:
+                skipped[name] = f"the table has no {' and no '.join(lacking)}"
+            else:
+                measured = question.measure(*sides.values())
+                claims.append(at_least(name, measured, question.bound, question.source))
+    return claims, skipped

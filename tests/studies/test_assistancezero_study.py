@@ -1,0 +1,294 @@
+"""The table grows row by row, goes on where it stopped, tells what is missing, and says of its rows what they say."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxtyping import Array, Key
+
+from tacit.assistants.assistancezero import AssistanceZero, Skill
+from tacit.core import ASSISTANT
+from tacit.games import building_small
+from tacit.humans import builder
+from tacit.humans.pikl import PiKL
+from tacit.learning.lessons import LessonTrainer, Schedule
+from tacit.learning.networks import CounselNetwork, Sizes, VoxelNetwork
+from tacit.learning.training import TrainingError
+from tacit.planning.tree_policies import Gumbel
+from tacit.planning.tree_search import Config as Search
+from tacit.studies import assistancezero as study
+from tacit.studies import assistancezero_rows as rows
+from tacit.studies import assistancezero_table as said
+from tacit.studies.assistancezero import Config, Part
+from tacit.studies.assistancezero_rows import LEARNERS, ROWS, Budget, Forgetful, Row
+from tacit.studies.claims import Place, silent
+
+SMALL = VoxelNetwork(
+    Sizes((4, 4, 4), 5, 1, 1, 1, 1, 1, width=8, depth=1, embedding=4), jnp.full((4, 4, 4, 5), 0.2), jax.random.key(0)
+)
+SKILL = Skill(CounselNetwork(SMALL, jax.random.key(1)), jnp.float32(0.4))
+TOLD = rows.shortened(Budget())
+NUM_EPISODES = 12
+CONFIG = Config({"builder": NUM_EPISODES}, num_seeds=2)
+
+
+class Walk(NamedTuple):
+    best: CounselNetwork
+    key: Key[Array, ""]
+
+
+class Walking(LessonTrainer):
+    """A training without a lesson: in every round one number of the network takes a random step."""
+
+    def init(self, key: Key[Array, ""]) -> Walk:
+        return Walk(SKILL.network, key)
+
+    def advance(self, state: Walk) -> tuple[Walk, dict[str, Array]]:
+        key, step_key = jax.random.split(state.key)
+        bias = state.best.value_head.bias + jax.random.normal(step_key, (1,))
+        return Walk(eqx.tree_at(lambda net: net.value_head.bias, state.best, bias), key), {"bias": bias[0]}
+
+    def done(self, state: Walk) -> bool:
+        del state
+        return False
+
+    def release(self, state: Walk) -> tuple[eqx.Module, dict[str, float]]:
+        return self.finish(state.best)
+
+
+def walking(budget: Budget, others: object) -> LessonTrainer:
+    del budget, others
+    return Walking(Schedule(num_rounds=4), TOLD.source, TOLD.task, lambda network: (network, {}))
+
+
+def failing(budget: Budget, others: object) -> LessonTrainer:
+    del budget, others
+    raise TrainingError("Round 3 went wrong: the loss is nan.")
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A table of stand-ins: who played, in order. What they did is drawn from their names."""
+    order: list[str] = []
+
+    def run(contest, contender):
+        horizon = contest.game.horizon
+        order.append(f"{contender.name} {horizon}")
+        rng = np.random.default_rng([sum(contender.name.encode()), len(order)])
+        needed = np.random.default_rng(contest.seed).integers(40, 60, contest.num_episodes)
+        human = rng.integers(10, 40, contest.num_episodes)
+        values = [rng.integers(50, horizon, contest.num_episodes), needed - rng.integers(0, 3, contest.num_episodes)]
+        tally = said.Counts(*(np.asarray(x, np.float32) for x in (*values, needed, human, needed - human)))
+        return tally
+
+    stand_ins = {name: Row(row.learner and "walk", lambda *_: None) for name, row in ROWS.items()}
+    monkeypatch.setattr(study, "run", run)
+    monkeypatch.setattr(said, "interval", functools.partial(said.interval, num_resamples=60))
+    monkeypatch.setattr(study, "untrained", lambda: SKILL)
+    monkeypatch.setattr(study, "ROWS", stand_ins)
+    monkeypatch.setattr(study, "LEARNERS", {"walk": walking})
+    monkeypatch.setitem(study.CONFIGS, "small", CONFIG)
+    return order
+
+
+def told(out) -> dict:
+    return json.loads((out / "table.json").read_text(encoding="utf-8"))
+
+
+def test_it_grows_row_by_row_and_goes_on(played, tmp_path):
+    """Stopped after any row, what is there stays, the rest is told as missing, and nothing is done twice."""
+    place = Place(tmp_path / "table", None)
+
+    def stop(what, number, total, numbers):
+        if what.startswith("none"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        study.make_at("small", place, stop)
+    before = list(played)
+    there = {row["row"]: row for row in told(place.out)["rows"]}
+    assert list(there) == list(ROWS)
+    assert [name for name, row in there.items() if row["missing"] is None] == ["assistancezero", "greedy", "none"]
+    assert there["ppo"]["missing"] == "seed 0: not done yet; seed 1: not done yet"
+    assert there["ppo"]["people"] == {"builder": None}
+    assert there["assistancezero"]["seeds"] == [0, 1]
+    assert there["assistancezero"]["people"]["builder"]["early_reward_minus_ppo"] is None
+    claims = study.make_at("small", place, silent)
+    assert played[: len(before)] == before
+    again = [name.split()[0] for name in played[len(before) :]]
+    assert not {"assistancezero", "greedy", "none"} & set(again)
+    assert len(played) == 2 * len(study.in_order("small")), "each part plays whole episodes and their first turns, once"
+    assert all(row["missing"] is None for row in told(place.out)["rows"])
+    assert told(place.out)["skipped_claims"] == {}
+    assert len(claims) == len(said.QUESTIONS)
+    assert [claim.measured for claim in study.make_at("small", place, silent)] == [claim.measured for claim in claims]
+
+
+def test_claims_and_figures_are_those_of_the_episodes(played, tmp_path):
+    """Against means taken by hand from the files of the rows; differences are of the same houses."""
+    place = Place(tmp_path, None)
+    claims = {claim.name: claim for claim in study.make_at("small", place, silent)}
+
+    def mean(row: str, what: str, field: str) -> float:
+        files = [json.loads(path.read_text()) for path in sorted(tmp_path.glob(f"row-{row}-[0-9].json"))]
+        return float(np.mean([one["people"]["builder"][what][field] for one in files]))
+
+    saved = 1 - mean("assistancezero", "whole", "human_edits") / mean("none", "whole", "human_edits")
+    assert claims["human_actions_saved@builder"].measured == pytest.approx(saved)
+    assert claims["human_actions_saved@builder"].passed == (saved >= 0.3)
+    for name, row in (("oracle_share", "oracle"), ("assistant_share", "assistancezero")):
+        files = [
+            json.loads(path.read_text())["people"]["builder"]["whole"] for path in tmp_path.glob(f"row-{row}-?.json")
+        ]
+        shares = [np.divide(one["assistant_gain"], one["edits_needed"]) for one in files]
+        assert claims[f"{name}@builder"].measured == pytest.approx(np.mean(shares), rel=1e-5)
+    (row,) = (row for row in told(tmp_path)["rows"] if row["row"] == "assistancezero")
+    figures = row["people"]["builder"]
+    ahead = mean("assistancezero", "early", "reward") - mean("ppo", "early", "reward")
+    difference = figures["early_reward_minus_ppo"]
+    assert difference["mean"] == pytest.approx(ahead)
+    assert difference["low"] < ahead < difference["high"]
+    assert claims["early_reward_of_assistancezero_minus_ppo_low@builder"].measured == pytest.approx(difference["low"])
+    assert np.mean(figures["by_seed"]["human_actions"]) == pytest.approx(figures["human_actions"]["mean"])
+    assert figures["human_actions"]["mean"] == pytest.approx(mean("assistancezero", "whole", "human_edits"))
+
+
+def test_what_cannot_be_trained_is_missing_and_its_claims_are_skipped(played, tmp_path, monkeypatch):
+    monkeypatch.setitem(study.LEARNERS, "broken", failing)
+    monkeypatch.setitem(study.ROWS, "ppo", Row("broken", lambda *_: None))
+    claims = study.make_at("small", Place(tmp_path, None), silent)
+    there = {row["row"]: row for row in told(tmp_path)["rows"]}
+    assert there["ppo"]["missing"] == "; ".join(f"seed {at}: Round 3 went wrong: the loss is nan." for at in (0, 1))
+    assert there["ppo"]["people"] == {"builder": None}
+    skipped = told(tmp_path)["skipped_claims"]
+    assert set(skipped) == {
+        "early_reward_of_assistancezero_minus_ppo_low@builder",
+        "early_reward_of_assistancezero-short_minus_ppo_low@builder",
+    }
+    assert set(skipped.values()) == {"the table has no ppo"}
+    assert len(claims) == len(said.QUESTIONS) - 2
+    assert there["assistancezero"]["people"]["builder"]["early_reward_minus_ppo"] is None
+
+
+def test_parts_done_one_by_one_say_the_same(played, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = [study.measure(group) for group in study.parts("small")]
+    assert {(one.row, one.seed) for some in found for one in some} == {part[1:] for part in study.in_order("small")}
+    claims = study.conclude("small", found)
+    again = study.make_at("small", Place(tmp_path / "runs" / "study-assistancezero-small", None), silent)
+    assert [claim.measured for claim in claims] == [claim.measured for claim in again]
+
+
+def test_a_training_that_was_stopped_ends_with_the_same_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "untrained", lambda: SKILL)
+    monkeypatch.setattr(study, "EVERY", 0.0)
+    path, rounds = tmp_path / "half", []
+
+    def stop(num_done, numbers):
+        rounds.append(num_done)
+        if len(rounds) == 3:
+            raise KeyboardInterrupt
+
+    whole, _ = study.trained(walking(Budget(), None), 5, tmp_path / "whole", lambda num_done, numbers: None)
+    with pytest.raises(KeyboardInterrupt):
+        study.trained(walking(Budget(), None), 5, path, stop)
+    assert path.exists()
+    again, seconds = study.trained(walking(Budget(), None), 5, path, stop)
+    assert rounds == [1, 2, 3, 3, 4]
+    assert seconds > 0.0
+    assert not path.exists(), "a finished training leaves no checkpoint"
+    assert eqx.tree_equal(whole, again)
+    other, _ = study.trained(walking(Budget(), None), 6, path, lambda num_done, numbers: None)
+    assert not eqx.tree_equal(whole, other), "seeds differ"
+
+
+def test_another_table_is_refused(played, tmp_path, monkeypatch):
+    study.check_settings(CONFIG, tmp_path)
+    study.check_settings(CONFIG, tmp_path)
+    with pytest.raises(ValueError, match="holds a table with other settings"):
+        study.check_settings(dataclasses.replace(CONFIG, early=CONFIG.early + 1), tmp_path)
+
+
+def test_every_row_has_its_learner_and_seeds():
+    assert {row.learner for row in ROWS.values()} - {None} == set(LEARNERS)
+    found = study.in_order("small")
+    assert list(dict.fromkeys(part.row for part in found)) == list(ROWS)
+    assert Part("small", "ppo", 2) in found
+    assert Part("small", "greedy", 1) not in found
+    groups = study.parts("small")
+    assert sorted(part for group in groups for part in group) == sorted(found)
+    assert [Part("small", "pretrained", 1), Part("small", "sft", 1)] in groups, "or both would learn the first"
+    assert [Part("small", "assistancezero-short", 0), Part("small", "no-search-at-play", 0)] in groups
+    assert [Part("small", "greedy", 0)] in groups
+
+
+def test_each_ablation_leaves_out_one_thing():
+    budget = Budget(search=7, schedule={"num_worlds": 32})
+    made = {name: LEARNERS[name](budget, lambda name: rows.untrained().network) for name in LEARNERS}
+    full = made["assistancezero-short"]
+    assert full.config.num_rounds == 7
+    assert all(trainer.config.num_worlds == 32 for trainer in made.values())
+    assert made["assistancezero"].config == dataclasses.replace(full.config, num_rounds=60, patience=60)
+
+    def differs(name: str, *apart: str) -> None:
+        """Everything but the field is as in the full algorithm."""
+        for field in ("config", "source", "task"):
+            same = eqx.tree_equal(getattr(made[name], field), getattr(full, field))
+            assert bool(same) == (field not in apart), f"{name}: {field}"
+
+    differs("no-previous-goal-kl", "config", "task")
+    assert made["no-previous-goal-kl"].config == dataclasses.replace(full.config, before=0.0)
+    differs("no-recurrence", "source")
+    differs("no-augmentation", "task")
+    assert eqx.tree_equal(made["no-augmentation"].task.task, full.task)
+    differs("no-warm-start", "task")
+    differs("wrong-human", "source")
+    assert isinstance(made["wrong-human"].source.helped.human, PiKL)
+    blank, start = made["no-warm-start"].task.start, full.task.start
+    assert jax.tree.map(jnp.shape, eqx.filter(blank, eqx.is_array)) == jax.tree.map(
+        jnp.shape, eqx.filter(start, eqx.is_array)
+    )
+    for name in ("ppo", "pretrained", "sft"):
+        assert eqx.tree_equal(made[name].task.start, start), f"{name} starts where AssistanceZero does"
+
+
+@pytest.fixture(scope="module")
+def compile_quickly() -> Iterator[None]:
+    """Little is played here and much compiled."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compile_quickly")
+def test_who_forgets_does_the_same_whatever_was(rng):
+    """The same world, reached in two ways: one with an eventful past, one at once."""
+    game = building_small.make()
+    searcher = AssistanceZero(game, rows.untrained(), Gumbel(scale=0.0), Search(2, max_depth=1))
+    person, key = builder.make(game), jax.random.key(int(rng.integers(1 << 30)))
+
+    @eqx.filter_jit
+    def turn(assistant, theta, state, mind, memory, key):
+        sees = game.observe(state)[ASSISTANT]
+        wish, mind = person.logits(theta, mind, sees, key)
+        logits, memory = assistant.logits(memory, sees, key)
+        actions = jnp.stack([game.sample(wish, sees.legal[player], key) for player, wish in enumerate((wish, logits))])
+        return game.step(state, actions, key), mind, memory, logits
+
+    forgetful = Forgetful(searcher)
+    theta, state = game.sample_theta(key), game.init(key)
+    mind, memory = person.init(key), forgetful.init(key)
+    for _ in range(6):
+        state, mind, memory, _ = turn(forgetful, theta, state, mind, memory, key)
+    fresh = turn(forgetful, theta, state, mind, forgetful.init(key), key)
+    aged = turn(forgetful, theta, state, mind, memory, key)
+    assert eqx.tree_equal(fresh[2:], aged[2:])
+    assert all(not jnp.any(leaf) for leaf in jax.tree.leaves(aged[2].history))
