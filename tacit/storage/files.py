@@ -75,7 +75,7 @@ def pack(tree: Any, header: Mapping[str, Any]) -> bytes:
             leaf = jax.random.key_data(leaf)  # noqa: PLW2901
         if name in leaves:
             raise StorageError(f"Two arrays are called {name}, so no file can hold both.")
-        leaves[name] = np.array(leaf, order="C")
+        leaves[name] = np.asarray(leaf, order="C")
         if leaves[name].dtype.kind not in "biufc":
             kind = leaves[name].dtype
             raise StorageError(f"{name or 'The array'} is {kind}, which no file of ours holds: cast it to float32.")
@@ -149,7 +149,8 @@ def _checksum(arrays: Mapping[str, np.ndarray]) -> int:
     """CRC-32 over all arrays in the order of their names."""
     total = 0
     for name in sorted(arrays):
-        total = zlib.crc32(np.array(arrays[name], order="C").tobytes(), total)
+        # As bytes where they lie: a checkpoint may have a gigabyte.
+        total = zlib.crc32(np.asarray(arrays[name], order="C").reshape(-1).view(np.uint8).data, total)
     return total
 
 
