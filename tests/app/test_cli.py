@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tacit.app import cli
+from tacit.app.commands import measure
 from tacit.games.building import checking
 from tacit.members import Member, members
 from tacit.studies import claims
@@ -195,7 +196,7 @@ def test_recordings_are_rows_or_json_and_problems_are_errors(capsys, monkeypatch
 def test_a_benchmark_is_rows_or_json(capsys, monkeypatch):
     row = {"name": "turns", "value": 2e5, "unit": "1/s", "baseline": "a loop", "ratio": 3.0}
     fake = SimpleNamespace(load=lambda: SimpleNamespace(make=lambda: [row]))
-    monkeypatch.setattr(cli, "find", lambda package, name: fake)
+    monkeypatch.setattr(measure, "find", lambda package, name: fake)
     assert cli.main(["bench", "any", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [row]
     assert cli.main(["bench", "any"]) == 0

@@ -1,0 +1,1 @@
+"""What can be done from the command line: each command with its flags, its help and its one sentence of refusal."""
