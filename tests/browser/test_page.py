@@ -341,12 +341,14 @@ def test_a_participant_builds_rates_and_goes_on_until_the_last_house(page, studi
         names.append(page.url.rpartition("/")[2])
         page.get_by_label("Call it done").click()
         page.locator(".questions").wait_for()
+        assert page.get_by_text("it did wrong").count() == 0
         assert page.get_by_role("button", name="That is how it was").is_disabled()
         for row in range(3):
             page.locator(".questions .q-btn-toggle").nth(row).get_by_text(str(row + number), exact=True).click()
         picture(page, f"rated-{number}")
         page.get_by_text("That is how it was").click()
         wait_for(lambda: said(studied, names[-1], "rate"))
+        page.locator(".counts").get_by_text("it did wrong").wait_for()
         if number == 1:
             page.get_by_text("Next house").click()
     page.get_by_text("That was the last one. Thank you!").wait_for()

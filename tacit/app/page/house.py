@@ -115,9 +115,6 @@ class Page:
             ui.html("<h2>How sure it is</h2>", sanitize=False)
             self.strip = ui.html("", sanitize=False).classes("strip")
         with ui.element("div").classes("part"):
-            ui.html("<h2>Its guess here</h2>", sanitize=False)
-            self.guess = ui.element("div").classes("part")
-        with ui.element("div").classes("part"):
             ui.html("<h2>Show guesses from</h2>", sanitize=False)
             slider = ui.slider(min=0.1, max=1.0, step=0.05, value=0.35).props('dense label aria-label="threshold"')
             slider.on(
@@ -130,6 +127,10 @@ class Page:
             if self.seat.session.free:
                 ask = ui.button("Show me houses", icon="lightbulb", on_click=partial(self.say, Ask(True)))
                 ask.props("outline no-caps color=dark").classes("full")
+        # Below what is clicked, since its height changes as the pointer leaves the house.
+        with ui.element("div").classes("part"):
+            ui.html("<h2>Its guess here</h2>", sanitize=False)
+            self.guess = ui.element("div").classes("part")
         with ui.element("div").classes("part faint"):
             materials = len(self.materials)
             ui.label(f"W A S D, R and F move you. 1 to {materials} choose a block. O turns the assistant off.")
@@ -258,8 +259,10 @@ class Page:
 
     def _show_counts(self, session: Session) -> None:
         self.counts.clear()
+        # Who has yet to say how it was is not told how well they were helped.
+        to_be_asked = self.seat.plan.participant is not None and session.rating is None
         with self.counts:
-            for name, figure in view.counts(session).items():
+            for name, figure in (view.own_counts if to_be_asked else view.counts)(session).items():
                 ui.html(f"<b>{figure}</b><span>{name}</span>", sanitize=False).classes("count")
         if session.done and self.summed_up != (session.rating,):
             self.summed_up = (session.rating,)

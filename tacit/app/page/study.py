@@ -13,6 +13,13 @@ QUESTIONS = {
     "helped": "I was helped.",
     "again": "I would build like this again.",
 }
+HOW = {
+    "add_box": "Click a face to place a block; the palette below has the materials.",
+    "remove_circle_outline": "Right-click or shift-click a block to break it, or choose the tool for it.",
+    "3d_rotation": "Drag to look from elsewhere, scroll or pinch to come nearer.",
+    "power_settings_new": "Turn whoever helps off, and on again, whenever you like.",
+}
+"""How a house is built, by icon."""
 NAMES = {"none": "nobody"}
 """What assistants are called on the page, where that is not their name."""
 
@@ -31,6 +38,10 @@ def welcome(room: Room, design: Design) -> None:
             "nobody. Afterwards say how it was. What you do here is recorded, and nothing else is.</p>",
             sanitize=False,
         )
+        with ui.element("div").classes("how"):
+            for icon, sentence in HOW.items():
+                ui.icon(icon)
+                ui.label(sentence)
         button = ui.button("Begin", icon="play_arrow", on_click=begin)
         button.props("unelevated no-caps color=dark size=lg").classes("q-mt-lg")
 

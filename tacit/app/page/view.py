@@ -120,13 +120,17 @@ def counts(session: Session) -> dict[str, str]:
     theirs = sum(edit.player == ASSISTANT for edit in session.edits)
     if session.free and not session.done:
         return {"turn": str(scene.turn), "my edits": str(scene.human_edits), "its edits": str(theirs)}
-    return {
-        "completed": f"{max(0.0, 100 * scene.completed):.0f} %",
-        "my edits": str(scene.human_edits),
+    return own_counts(session) | {
         "it did right": str(scene.assistant_right),
         "it did wrong": str(scene.assistant_wrong),
         "edits saved": f"{sessions.saved(scene):.0f}",
     }
+
+
+def own_counts(session: Session) -> dict[str, str]:
+    """How far the house is, and how much of it the person did."""
+    scene = session.scene
+    return {"completed": f"{max(0.0, 100 * scene.completed):.0f} %", "my edits": str(scene.human_edits)}
 
 
 def summary(session: Session) -> str:
@@ -145,7 +149,8 @@ def summary(session: Session) -> str:
         for name, count, colour in rows
     )
     spared = sessions.saved(scene)
-    title = f"You saved {spared:.0f} edits." if spared > 0 else "It saved you no edits this time."
+    edits = "1 edit" if round(spared) == 1 else f"{spared:.0f} edits"
+    title = f"It saved you {edits}." if round(spared) > 0 else "It saved you no edits this time."
     return f'<h1>{title}</h1><div class="bars">{bars}</div>'
 
 
