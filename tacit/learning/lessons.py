@@ -84,7 +84,7 @@ class Task(eqx.Module):
 class Schedule:
     """How much is played and learned, and how fast."""
 
-    num_rounds: int = 44
+    num_rounds: int = 40
     num_updates: int = 120
     """Updates a round."""
     num_kept: int = 8

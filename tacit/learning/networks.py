@@ -1,8 +1,8 @@
 """What does the history say about the goal and about what the human does next? One network, two heads and two more.
 
 A feed-forward network on a compact summary of the history (planes: a fact a cell, and a few numbers without a place).
-Each column of the world is one place with its heights as channels, so that 3 x 3 convolutions over (x, z) see whole
-storeys at once: on a CPU that is several times as fast as convolutions over all three axes. What is far apart belongs
+Each column of the world is one place with its heights as channels, so that convolutions over (x, z) see whole storeys
+at once: on a CPU that is several times as fast as convolutions over all three axes. What is far apart belongs
 together too: local blocks also pool over all places (Wu 2019, arXiv 1902.10565, section 3.3), and after each of them
 every place asks all others (attention: Vaswani et al. 2017, arXiv 1706.03762).
 
@@ -71,14 +71,17 @@ class Dense(eqx.Module):
         return rows.reshape(*x.shape[:-1], -1)
 
 
-def neighbourhoods(x: Float[Array, "N U V C"]) -> Float[Array, "N U2 V2 9*C"]:
-    """The 3 x 3 neighbourhood of every place that has one, row by row: a linear map of these is a convolution.
+NEAR = ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
+"""A place and the four next to it, in the 3 x 3 square around it."""
+
+
+def neighbourhoods(x: Float[Array, "N U V C"]) -> Float[Array, "N U2 V2 5*C"]:
+    """Every place that has four next to it, and these: a linear map of them is a convolution without the corners.
 
     As one matrix product it runs on every core of a CPU, which XLA's own convolution does not.
     """
     _, u, v, _ = x.shape
-    shifted = [x[:, i : u - 2 + i, j : v - 2 + j] for i in range(3) for j in range(3)]
-    return jnp.concatenate(shifted, -1)
+    return jnp.concatenate([x[:, i : u - 2 + i, j : v - 2 + j] for i, j in NEAR], -1)
 
 
 class Sources(NamedTuple):
@@ -118,7 +121,7 @@ class Block(eqx.Module):
     def __init__(self, width: int, key: Key[Array, ""]):
         local_key, pool_key = jax.random.split(key)
         self.scale = jnp.ones((width,))
-        self.local = Dense(9 * width, width, 0.5, local_key)
+        self.local = Dense(len(NEAR) * width, width, 0.5, local_key)
         self.pooled = Dense(2 * width, width, 0.3, pool_key)
 
     def __call__(self, x: Float[Array, "N U V W"]) -> Float[Array, "N U2 V2 W"]:
@@ -140,17 +143,17 @@ class Exchange(eqx.Module):
     ask: Dense
     hear: Dense
     own_scale: Float[Array, " W"]
-    widen: Dense
-    narrow: Dense
+    weigh: Dense
+    conclude: Dense
 
     def __init__(self, width: int, key: Key[Array, ""]):
-        ask_key, hear_key, widen_key, narrow_key = jax.random.split(key, 4)
+        ask_key, hear_key, weigh_key, conclude_key = jax.random.split(key, 4)
         self.scale = jnp.ones((width,))
         self.ask = Dense(width, 3 * width // 2, 1.0, ask_key)
         self.hear = Dense(width // 2, width, 0.5, hear_key)
         self.own_scale = jnp.ones((width,))
-        self.widen = Dense(width, 2 * width, 1.0, widen_key)
-        self.narrow = Dense(2 * width, width, 0.5, narrow_key)
+        self.weigh = Dense(width, width, 1.0, weigh_key)
+        self.conclude = Dense(width, width, 0.5, conclude_key)
 
     def __call__(self, x: Float[Array, "N U V W"]) -> Float[Array, "N U V W"]:
         """Two residual steps."""
@@ -160,7 +163,7 @@ class Exchange(eqx.Module):
         fits = jnp.einsum("nphd,nqhd->nhpq", query, key) / asked.shape[-1] ** 0.5
         heard = jnp.einsum("nhpq,nqhd->nphd", jax.nn.softmax(fits), value)
         x = x + self.hear(heard.reshape(num, u, v, -1))
-        return x + self.narrow(jax.nn.gelu(self.widen(normalise(x, self.own_scale))))
+        return x + self.conclude(jax.nn.gelu(self.weigh(normalise(x, self.own_scale))))
 
 
 def normalise(x: Float[Array, "*S W"], scale: Float[Array, " W"]) -> Float[Array, "*S W"]:
@@ -169,7 +172,7 @@ def normalise(x: Float[Array, "*S W"], scale: Float[Array, " W"]) -> Float[Array
     return x * size * scale.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
-NUM_VOICES = 4
+NUM_VOICES = 2
 """Heads of attention."""
 RING = ((0, 0), (1, 1), (1, 1), (0, 0))
 """Fills the places of the outer ring, about which nothing is said."""
