@@ -65,13 +65,13 @@ def make(tier: str, data: Path | None, config: Config | None = None) -> list[Cla
 
 
 def make_at(tier: str, place: Place, tell: Tell) -> list[Claim]:
-    """Language models at the same game, which takes long: see `raro_models`."""
+    """Language models at the same game, which takes long: see `raro_table`."""
     missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
     if missing:
         raise LackingError(f"beyond tiny it needs {' and '.join(missing)}: pip install 'tacit[language]'")
-    from tacit.studies import raro_models  # noqa: PLC0415 - the tiny tier needs no torch
+    from tacit.studies import raro_table  # noqa: PLC0415 - the tiny tier needs no torch
 
-    return raro_models.make_at(tier, place, tell)
+    return raro_table.make_at(tier, place, tell)
 
 
 def draw_table(figure: Any, out: Path) -> None:

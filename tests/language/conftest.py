@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 MISSING = [name for name in ("torch", "transformers", "trl") if importlib.util.find_spec(name) is None]
-NEEDING = ["baselines", "learning", "models", "raro_models", "score_critic"]
+NEEDING = ["baselines", "learning", "models", "raro_table", "score_critic"]
 collect_ignore = [f"test_{name}.py" for name in NEEDING] if {"torch", "transformers"} & set(MISSING) else []
 collect_ignore += ["test_on_trl.py", "test_raro_benchmark.py"] if MISSING else []
 

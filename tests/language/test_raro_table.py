@@ -14,19 +14,17 @@ from tacit.language.countdown import Form
 from tacit.language.models import ModelError
 from tacit.language.rounds import Config as GameConfig
 from tacit.language.score_critic import WarmUp
-from tacit.studies import claims, raro, raro_models, raro_puzzles
-from tacit.studies.raro_models import Row
+from tacit.studies import claims, raro, raro_puzzles, raro_rows, raro_table
 from tacit.studies.raro_picture import METHODS
+from tacit.studies.raro_table import Row
 
 PUZZLES = raro_puzzles.Puzzles(Form(3, 4, 1, 20), 24, 6)
-SCHOOL = raro_models.School(
-    PUZZLES, from_scratch.Size(width=16, num_heads=2), from_scratch.Schooling(4, 8), WarmUp(2, 8)
-)
+SCHOOL = raro_rows.School(PUZZLES, from_scratch.Size(width=16, num_heads=2), from_scratch.Schooling(4, 8), WarmUp(2, 8))
 CONFIG = dataclasses.replace(
-    raro_models.SMALL,
-    imitation=dataclasses.replace(raro_models.SMALL.imitation, num_rounds=2, num_questions=8),
+    raro_rows.SMALL,
+    imitation=dataclasses.replace(raro_rows.SMALL.imitation, num_rounds=2, num_questions=8),
     play=dataclasses.replace(
-        raro_models.SMALL.play, game=GameConfig(num_answers=2, num_verdicts=2), num_rounds=2, num_questions=4
+        raro_rows.SMALL.play, game=GameConfig(num_answers=2, num_verdicts=2), num_rounds=2, num_questions=4
     ),
     num_seeds=1,
     look_every=1,
@@ -44,8 +42,8 @@ def silent(what: str, num_done: int, num_rounds: int, numbers: dict[str, float])
 def made(tmp_path_factory):
     torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("study")
-    setting = raro_models.from_nothing(SCHOOL, CONFIG, out, silent)
-    return setting, out, raro_models.table(setting, CONFIG, out, silent)
+    setting = raro_rows.from_nothing(SCHOOL, CONFIG, out, silent)
+    return setting, out, raro_table.table(setting, CONFIG, out, silent)
 
 
 def test_every_method_has_its_row_and_its_curve(made) -> None:
@@ -69,16 +67,16 @@ def test_rows_that_are_there_are_not_made_again_and_what_is_missing_is(made, mon
         again.append(method)
         return Row(method, seed, 0.0, 0.0, None, 0.0, [])
 
-    monkeypatch.setattr(raro_models, "make_row", make_row)
-    kept = raro_models.table(setting, CONFIG, out, silent)
+    monkeypatch.setattr(raro_table, "make_row", make_row)
+    kept = raro_table.table(setting, CONFIG, out, silent)
     assert {row.method: row for row in kept} == {row.method: row for row in rows}
     assert not again
-    raro_models.table(setting, dataclasses.replace(CONFIG, num_seeds=2), out, silent)
+    raro_table.table(setting, dataclasses.replace(CONFIG, num_seeds=2), out, silent)
     assert again == list(setting.makers)
     with pytest.raises(ValueError, match="other settings; give another folder"):
-        raro_models.table(setting, dataclasses.replace(CONFIG, num_each=2), out, silent)
+        raro_table.table(setting, dataclasses.replace(CONFIG, num_each=2), out, silent)
     with pytest.raises(ValueError, match="other settings; give another folder"):
-        raro_models.from_nothing(dataclasses.replace(SCHOOL, warm_up=WarmUp(3, 8)), CONFIG, out, silent)
+        raro_rows.from_nothing(dataclasses.replace(SCHOOL, warm_up=WarmUp(3, 8)), CONFIG, out, silent)
 
 
 def test_a_row_that_was_stopped_ends_as_one_that_was_not(made, monkeypatch, tmp_path) -> None:
@@ -96,8 +94,8 @@ def test_a_row_that_was_stopped_ends_as_one_that_was_not(made, monkeypatch, tmp_
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        raro_models.make_row("raro", 0, setting, CONFIG, tmp_path, killed)
-    row = raro_models.make_row("raro", 0, setting, CONFIG, tmp_path, silent)
+        raro_table.make_row("raro", 0, setting, CONFIG, tmp_path, killed)
+    row = raro_table.make_row("raro", 0, setting, CONFIG, tmp_path, silent)
     assert row._replace(seconds=0.0) == rows[0]._replace(seconds=0.0)
 
 
@@ -110,18 +108,18 @@ def test_nobody_but_rlvr_asks_the_checker(made, monkeypatch, tmp_path) -> None:
     def asked(*given):
         raise AskedError
 
-    monkeypatch.setattr(raro_models, "share_right", lambda *given: 0.0)
-    monkeypatch.setattr(raro_models, "tournament_gain", lambda *given: 0.0)
+    monkeypatch.setattr(raro_table, "share_right", lambda *given: 0.0)
+    monkeypatch.setattr(raro_table, "tournament_gain", lambda *given: 0.0)
     monkeypatch.setattr(worked, "solves", asked)
     monkeypatch.setattr(worked, "_combined", asked)
-    kept = raro_models.from_nothing(SCHOOL, CONFIG, made[1], silent)
+    kept = raro_rows.from_nothing(SCHOOL, CONFIG, made[1], silent)
     blind = kept._replace(problems=lambda seed: problems, solves=asked)
     for method in blind.makers:
         if method == "rlvr":
             with pytest.raises(AskedError):
-                raro_models.make_row(method, 0, blind, CONFIG, tmp_path, silent)
+                raro_table.make_row(method, 0, blind, CONFIG, tmp_path, silent)
         else:
-            raro_models.make_row(method, 0, blind, CONFIG, tmp_path, silent)
+            raro_table.make_row(method, 0, blind, CONFIG, tmp_path, silent)
 
 
 def test_what_is_shown_what_is_kept_back_and_what_schools_a_model_are_apart(rng) -> None:
@@ -145,7 +143,7 @@ def test_claims_by_hand() -> None:
     rows = [Row("rlvr", seed, 0.1, 0.6, None, 0.0, []) for seed in range(3)]
     rows += [Row("sft", seed, 0.2, 0.1, None, 0.0, []) for seed in range(3)]
     rows += [Row("raro", seed, 0.2, right, 0.1, 0.0, []) for seed, right in enumerate((0.3, 0.4, 0.5))]
-    found = {one.name: one for one in raro_models.claims(rows, "c")}
+    found = {one.name: one for one in raro_table.claims(rows, "c")}
     assert found["raro_minus_sft@c"].measured == pytest.approx(0.2)
     # Student's t with 2 degrees of freedom: 4.303 standard errors of 0.1 / √3.
     assert found["raro_minus_sft_low@c"].measured == pytest.approx(0.2 - 4.302653 * 0.1 / np.sqrt(3), abs=1e-6)
@@ -157,7 +155,7 @@ def test_claims_by_hand() -> None:
 @pytest.mark.slow
 def test_a_model_that_is_brought_along_plays_every_row(make_model, monkeypatch, tmp_path) -> None:
     config = dataclasses.replace(
-        raro_models.FULL,
+        raro_rows.FULL,
         imitation=training.Config(num_rounds=1, num_questions=2, answer_tokens=8),
         play=training.Config(
             GameConfig(num_answers=2, num_verdicts=2), num_rounds=1, num_questions=2, answer_tokens=8, verdict_tokens=8
@@ -167,9 +165,9 @@ def test_a_model_that_is_brought_along_plays_every_row(make_model, monkeypatch, 
         num_entrants=2,
         num_tables=1,
     )
-    monkeypatch.setattr(raro_models, "NUM_SHOWN", 10)
-    monkeypatch.setattr(raro_models, "NUM_UNSEEN", 2)
-    monkeypatch.setattr(raro_models, "FULL", config)
+    monkeypatch.setattr(raro_rows, "NUM_SHOWN", 10)
+    monkeypatch.setattr(raro_rows, "NUM_UNSEEN", 2)
+    monkeypatch.setattr(raro_table, "FULL", config)
     place = claims.Place(tmp_path / "out", make_model(tmp_path / "model"))
     found = raro.make_at("full", place, silent)
     assert {one.name.partition("@")[2] for one in found} == {"shared_model"}
