@@ -106,10 +106,13 @@ class TriedBuilding(Source):
         after, human = self.helped.play(world, answer, play_key)
         moment = self.helped.moment(world, self.helped.view(world), human)
         lesson = written(moment, prior, jnp.zeros_like(prior).at[choice].set(1.0), belief, said.value)
-        rewards = self.helped.earned(world, after)
-        reward = self.own * rewards[ASSISTANT] + (1.0 - self.own) * rewards.sum()
+        reward = self.reward(self.helped.earned(world, after))
         discount = jnp.where(self.helped.over(after), 0.0, self.game.discount)
         return after, Turn(lesson, log_p[choice], reward, discount, said.value)
+
+    def reward(self, parts: Float[Array, "2"]) -> Float[Array, ""]:
+        """What counts of the players' parts: so much of it of the assistant's alone, the rest of both together."""
+        return self.own * parts[ASSISTANT] + (1.0 - self.own) * parts.sum()
 
 
 def advantages(
