@@ -133,6 +133,10 @@ class Advice(Task):
         """All five terms."""
         return losses(network, lessons, self.config)
 
+    def compared(self, fit: Losses) -> None:
+        """Nothing: the newest made the policies, values and beliefs to be like; the rest says little of how it acts."""
+        del fit
+
     def reword(self, lessons: Lesson, key: Key[Array, ""]) -> Lesson:
         """Each lesson in other words."""
         return reworded(lessons, self.num_kinds, self.config.first_material, self.config.renamed, key)

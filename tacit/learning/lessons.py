@@ -3,8 +3,8 @@
 Each round plays on in many worlds at once, with the network as it is now helping in most of them, and learns from what
 happened there: so it meets the situations that its own help brings about (DAgger: Ross, Gordon and Bagnell 2011). What
 follows one another in an episode is alike, so updates draw from the lessons of many rounds, in any order. The first
-worlds are set aside: their episodes are never learned from, and say when to stop. Worlds, lessons and batches are
-shared out among all devices (`learning.devices`).
+worlds are set aside: their episodes are never learned from, and say which network is the best and when to stop, where
+networks can be compared at all. Worlds, lessons and batches are shared out among all devices (`learning.devices`).
 """
 
 import abc
@@ -76,6 +76,14 @@ class Task(eqx.Module):
         """How badly the network fits some lessons."""
 
     @abc.abstractmethod
+    def compared(self, fit: Losses) -> Float[Array, ""] | None:
+        """What of the losses says which of two networks is the better one, the less the better.
+
+        Lessons are those of the newer network. Where it had a hand in what they ask for, the other one is asked to be
+        like it, and would always lose: if so, None, and the newest network counts as the best.
+        """
+
+    @abc.abstractmethod
     def reword(self, lessons: Lessons, key: Key[Array, ""]) -> Lessons:
         """The same lessons in other words, where there are such."""
 
@@ -99,7 +107,8 @@ class Schedule:
     """Updates until the learning rate is reached; it then falls to nothing along a cosine."""
     clip: float = 1.0
     patience: int = 15
-    """Rounds after which training stops if the network has become no better on the held-out worlds."""
+    """Rounds after which training stops if the network has become no better on the held-out worlds, where that can be
+    said."""
     num_threads: int = 2
     """Groups of worlds that play side by side, each on dice of its own; more where devices cannot share so many."""
 
@@ -182,17 +191,24 @@ class LessonTrainer(Trainer):
         lessons = _keep(state.lessons, new, state.rounds % self.config.num_kept)
         rounds = state.rounds + 1
 
-        measured = _measure(self.task, state.network, held_out)
-        gained = _measure(self.task, state.best, held_out).total - measured.total
-        ahead = FADE * state.ahead + (1.0 - FADE) * gained
-        better = ahead > 0
-        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.network, state.best)
-        ahead, waited = jnp.where(better, 0.0, ahead), jnp.where(better, 0, state.waited + 1)
-
+        state, measured = self.choose(state, held_out)
         num_kept = min(int(rounds), self.config.num_kept) * self.num_lessons
         network, optimiser, fit = self.learn(state.network, state.optimiser, lessons, num_kept, learn_key)
         numbers = {f"held_out_{name}": value for name, value in measured._asdict().items()} | fit._asdict()
+        best, ahead, waited = state.best, state.ahead, state.waited
         return Learning(network, optimiser, worlds, lessons, rounds, best, ahead, waited, key), numbers
+
+    def choose(self, state: Learning, held_out: Lessons) -> tuple[Learning, Losses]:
+        """The state whose best network is the better one of its two, and the losses of the newest on these lessons."""
+        measured = _measure(self.task, state.network, held_out)
+        now, before = (self.task.compared(fit) for fit in (measured, _measure(self.task, state.best, held_out)))
+        if now is None or before is None:
+            return state._replace(best=state.network), measured
+        ahead = FADE * state.ahead + (1.0 - FADE) * (before - now)
+        better = ahead > 0
+        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.network, state.best)
+        ahead, waited = jnp.where(better, 0.0, ahead), jnp.where(better, 0, state.waited + 1)
+        return state._replace(best=best, ahead=ahead, waited=waited), measured
 
     def play(self, network: Network, worlds: Worlds, keys: Key[Array, " G"]) -> tuple[Worlds, Lessons]:
         """Play on in all worlds: every device in its own, group by group, a thread for each."""
@@ -219,8 +235,12 @@ class LessonTrainer(Trainer):
         return bool(state.waited >= self.config.patience)
 
     def release(self, state: Learning) -> tuple[eqx.Module, Mapping[str, Any]]:
-        """The network that did best on the held-out worlds, finished."""
-        return self.finish(here(state.best))
+        """The best network, finished. What the last updates made of it is tried once more before."""
+        state = spread(state)
+        _, _, play_key = _keys(state.key, self.num_groups)
+        _, every = self.play(state.network, state.worlds, play_key)
+        held_out, _ = _parts(every, self.config.num_held_out)
+        return self.finish(here(self.choose(state, held_out)[0].best))
 
 
 def make_optimiser(config: Schedule) -> optax.GradientTransformation:

@@ -10,8 +10,8 @@ kinds of blocks to be placed, of Laidlaw et al. 2025, arXiv 2504.07091, section 
 The last mean is over the cells that could be filled then and are to be filled: of which kind a block is that the policy
 places, the belief says, so this is the loss of that choice.
 
-On lessons of the network as it is, ρ = 1; there the first term of an older network says, to first order, by how much
-its policy would do better. So the best network on held-out worlds is the one that promises most.
+What was tried was tried in the world as it was: a policy may answer otherwise in one that is mirrored or bears other
+names. So only the auxiliary losses are of the lesson in other words.
 """
 
 import dataclasses
@@ -35,6 +35,8 @@ class Tried(NamedTuple):
     log_prob: Float[Array, " B"]
     """log p_then(a)."""
     advantage: Float[Array, " B"]
+    told: Lesson | None = None
+    """The lesson in other words, for the auxiliary losses; None: as it was."""
 
 
 class Losses(NamedTuple):
@@ -85,10 +87,13 @@ def losses(network: CounselNetwork, tried: Tried, config: Config) -> Losses:
     possible = jnp.where(log_p > -jnp.inf, log_p, 0.0)
     entropy = -(jnp.exp(possible) * possible).sum(-1).mean()
     value = jnp.square(said.value - lessons.value).mean()
-    told = fit(said.heads, lessons.moment, action_weight=0.0)
-    block = block_nll(said.heads.goal, lessons, config.first_placeable)
-    total = policy + config.value * value - config.entropy * entropy + config.goal * told.total + config.block * block
-    return Losses(policy, value, entropy, told.air, told.occupied, block, total)
+    told, heads = lessons, said.heads
+    if tried.told is not None:
+        told, heads = tried.told, network.voxels(*seen(tried.told.moment))
+    goal = fit(heads, told.moment, action_weight=0.0)
+    block = block_nll(heads.goal, told, config.first_placeable)
+    total = policy + config.value * value - config.entropy * entropy + config.goal * goal.total + config.block * block
+    return Losses(policy, value, entropy, goal.air, goal.occupied, block, total)
 
 
 def taken(log_p: Float[Array, "B F"], lessons: Lesson) -> Float[Array, " B"]:
@@ -128,8 +133,12 @@ class Trying(Task):
         """All terms."""
         return losses(network, lessons, self.config)
 
+    def compared(self, fit: Losses) -> None:
+        """Nothing: the newest network chose what was tried, and its values are part of the advantages."""
+        del fit
+
     def reword(self, lessons: Tried, key: Key[Array, ""]) -> Tried:
-        """Each lesson in one of the eight symmetries, some with other names for the materials; tried as it was."""
+        """What was tried, and beside it the lessons in other words."""
         config = self.config
         told = reworded(lessons.lesson, self.num_kinds, config.first_material, config.renamed, key)
-        return lessons._replace(lesson=told)
+        return lessons._replace(told=told)

@@ -143,6 +143,10 @@ class Verbatim(Task):
         """The task's."""
         return self.task.losses(network, lessons)
 
+    def compared(self, fit: Losses) -> Float[Array, ""] | None:
+        """The task's."""
+        return self.task.compared(fit)
+
     def reword(self, lessons: Lessons, key: Key[Array, ""]) -> Lessons:
         """The lessons as they are."""
         del key

@@ -84,6 +84,9 @@ class Fit(Task):
         error = jnp.square(lessons.x @ network.weight.T - lessons.y).mean()
         return Losses(jnp.square(network.weight - self.truth).mean(), error)
 
+    def compared(self, fit: Losses) -> Float[Array, ""]:
+        return fit.total
+
     def reword(self, lessons: Pairs, key: Key[Array, ""]) -> Pairs:
         sign = jnp.where(jax.random.bernoulli(key, 0.5, (len(lessons.x), 1)), 1.0, -1.0)
         return Pairs(sign * lessons.x, sign * lessons.y)
