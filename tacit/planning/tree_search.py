@@ -10,6 +10,9 @@ action that was ever drawn there; statistics are kept per edge, over all of its 
     G(s) = r + γ G(s'),   G(leaf) = the model's value
     Q(s, a) = mean of r + γ G(s') over all N(s, a) visits
 
+Candidates of the root are compared on common random numbers: the k-th simulation of each meets the same draws, so what
+sets them apart is not who met the luckier human.
+
 What the human did is evidence about what they want. So their part of the reward is expected under the belief that has
 seen it, the child's; the assistant chose before, so its part is expected under the parent's.
 
@@ -171,8 +174,7 @@ def grow(
     dice = jax.vmap(quick)(jax.random.split(jax.random.fold_in(key, 1), batch))
 
     def simulate(number: Int[Array, ""], tree: Tree) -> Tree:
-        throws = jax.vmap(lambda key: jax.random.fold_in(key, number))(dice)
-        edge = _enter(model, policy, tree, noise, num, throws)
+        edge, throws = _enter(model, policy, tree, noise, num, dice)
         edge, _ = jax.lax.while_loop(
             lambda way: (way[0].child >= 0).any() & (way[1] < max_depth),
             lambda way: (_descend(model, policy, tree, *way, throws), way[1] + 1),
@@ -274,13 +276,15 @@ def _enter(
     tree: Tree,
     noise: Float[Array, "B K"],
     num_simulations: int,
-    throws: Key[Array, " B"],
-) -> Edge:
-    """The first step of a simulation, from the root."""
+    dice: Key[Array, " B"],
+) -> tuple[Edge, Key[Array, " B"]]:
+    """The first step of a simulation, from the root, and its dice: the same for the k-th of each candidate."""
     node = jnp.zeros_like(tree.counts[:, 0])
-    slot = jax.vmap(policy.at_root, (0, 0, None))(_statistics(tree, node), noise, num_simulations)
+    root = _statistics(tree, node)
+    slot = jax.vmap(policy.at_root, (0, 0, None))(root, noise, num_simulations)
+    throws = jax.vmap(jax.random.fold_in)(dice, _at(root.visits, slot))
     human = jax.vmap(model.human)(_at(tree.embedding, node), throws)
-    return Edge(node, slot, human, _child(tree, node, slot, human))
+    return Edge(node, slot, human, _child(tree, node, slot, human)), throws
 
 
 def _descend(

@@ -302,10 +302,41 @@ def test_humans_are_drawn_as_predicted(long: tuple[Partner, Tree, Config]) -> No
     p = np.asarray(model.humans[0], float)
     p /= p.sum()
     for lane in range(2):
-        at_root = np.asarray(tree.parents[lane]) == 0
-        drawn = np.bincount(tree.humans[lane][at_root], tree.counts[lane][at_root], 4)
-        assert drawn.sum() == config.num_simulations
-        assert stats.chisquare(drawn, config.num_simulations * p).pvalue > 1e-5
+        visits = np.asarray(tree.visits[lane, 0])
+        assert visits.sum() == config.num_simulations
+        # Candidates meet the same draws, so each is looked at on its own.
+        for action in range(3):
+            below = (np.asarray(tree.parents[lane]) == 0) & (np.asarray(tree.slots[lane]) == action)
+            drawn = np.bincount(tree.humans[lane][below], tree.counts[lane][below], 4)
+            assert drawn.sum() == visits[action]
+            assert stats.chisquare(drawn, visits[action] * p).pvalue > 1e-5
+
+
+class Crowd(Partner):
+    """So many humans' actions that none is drawn twice."""
+
+    def human(self, embedding: Place, key: Key[Array, ""]) -> Int[Array, ""]:
+        return jax.random.randint(key, (), 0, 1 << 30)
+
+    def expand(self, embedding: Place, action: Int[Array, ""], human: Int[Array, ""]) -> Leaf:
+        return super().expand(embedding, action, human % self.following.shape[2])
+
+
+def test_candidates_meet_the_same_draws() -> None:
+    """The k-th visit of each, in its order; and these are as many as there are visits."""
+    rng = np.random.default_rng()
+    model = drawn(rng, 5, 4, 3, Crowd)
+    tree, _ = grow(model, model.roots(np.zeros(2, int)), Gumbel(), Config(40, max_depth=2), jax.random.key(6))
+    parents, slots, humans = (np.asarray(leaf) for leaf in (tree.parents, tree.slots, tree.humans))
+    met = [[humans[lane][(parents[lane] == 0) & (slots[lane] == slot)] for slot in range(4)] for lane in range(2)]
+    for some in met:
+        longest = max(some, key=len)
+        assert sum(map(len, some)) == 40
+        assert len(np.unique(longest)) == len(longest)
+        assert sorted(map(len, some))[-2] > 1, "several were tried more than once"
+        for one in some:
+            np.testing.assert_array_equal(one, longest[: len(one)])
+    assert met[0][0][0] != met[1][0][0], "every search has its own"
 
 
 def node(values: list[float], visits: list[int], logits: list[float], bounds: tuple[float, float]) -> Statistics:
