@@ -1,5 +1,6 @@
 """A model as a speaker: what it draws, how likely that was, and which models are refused, in one sentence."""
 
+import copy
 import json
 import math
 
@@ -79,6 +80,34 @@ def test_what_is_drawn_follows_from_the_generator_alone(speaker) -> None:
     torch.manual_seed(0)
     speaker.speak(PROMPTS, 2, np.random.default_rng(3))
     assert torch.rand(1) == expected, "torch's own generator is left as it was"
+
+
+def test_what_is_too_much_at_once_is_said_in_lots(speaker, monkeypatch) -> None:
+    """Each row as if it had been said among all, though prompts differ in length and some lots end early."""
+    speaker, sizes = copy.copy(speaker), []
+    complete = speaker._complete
+
+    def counted(given, *others):
+        sizes.append(len(given))
+        return complete(given, *others)
+
+    monkeypatch.setattr(speaker, "_complete", counted)
+    prompts = [*PROMPTS, *PROMPTS, PROMPTS[0]]
+    longest = speaker.encode([speaker.written(prompt) for prompt in prompts])[0].shape[1]
+    for at_once, expected in ((2 * (longest + 12), [2, 2, 2, 2, 1]), (1, [1] * 9), (9 * (longest + 12), [9])):
+        sizes.clear()
+        speaker.at_once = at_once
+        texts, whole, speech = speaker.speak(prompts, 12, np.random.default_rng(0))
+        assert sizes == expected
+        found = speaker.log_probs(speech).detach().numpy()
+        for row, prompt in enumerate(prompts):
+            given = speaker.tokenizer.encode(speaker.written(prompt), add_special_tokens=False)
+            width = speech.spoken.shape[1]
+            said = speech.tokens[row, -width:][speech.spoken[row]].tolist()
+            assert found[row][: len(said)] == pytest.approx(by_hand(speaker, given, said), abs=1e-4)
+            assert texts[row] == speaker.heard([token for token in said if token != 1])
+            assert whole[row] == (said[-1] == 1)
+            assert whole[row] or len(said) == width == 12
 
 
 def test_no_prompts(speaker, rng) -> None:
