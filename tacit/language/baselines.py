@@ -4,23 +4,25 @@ Each is a `training.Method`: the same model, the same pairs, the same step. They
 arXiv 2511.21667, compare with, beside imitation (`training.sft`).
 """
 
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from tacit.language.advantages import advantages, role_weights
 from tacit.language.demonstrations import Demonstration
 from tacit.language.game import SECOND, Contest, Rules, alone, outcomes
-from tacit.language.learner import AnyLearner, Learner, Numbers
+from tacit.language.learner import AnyLearner, Learner
 from tacit.language.models import Speaker
 from tacit.language.players import answering
 from tacit.language.replay import mix
-from tacit.language.rounds import Judge, Lesson, Memory, Samples, labels_of
+from tacit.language.rounds import Config as GameConfig
+from tacit.language.rounds import Judge, Lesson, Memory, Round, Samples, labels_of, one_each
 from tacit.language.score_critic import ScoreCritic
-from tacit.language.training import Config, Method, Step
-from tacit.language.watch import Trials, advise
+from tacit.language.training import Config, Method, Step, as_step, taught_by_verdicts
+from tacit.language.watch import Trials, advise, measure
 
 ALONE = Rules(tau_policy=0.0, tau_critic=0.0)
 """A critic of single answers has nothing to tie."""
@@ -31,33 +33,25 @@ def gail(policy: Learner[Speaker], critic: AnyLearner, judge: Judge, config: Con
 
     As in GAIL (Ho and Ermon 2016, arXiv 1606.03476). The answer lies beside an empty one, so that any judge will do.
     """
+    game = config.game if policy is critic else config.game.apart()
 
     def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
-        played = _play_alone(policy, judge, batch, memory, config, rng)
-        return Step([(policy, [played.taught]), (critic, [played.paid])], played.memory, played.numbers)
+        played = _play_alone(policy, judge, batch, memory, config, game, rng)
+        return as_step(played, taught_by_verdicts(policy, critic, played))
 
     return method
 
 
 def gail_scored(policy: Learner[Speaker], critic: Learner[ScoreCritic], config: Config) -> Method:
     """The same with a critic of scores, taught by likelihood: what scores more than an empty answer is an expert's."""
+    game = config.game.apart(num_verdicts=0)
 
     def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
-        played = _play_alone(policy, critic.speaker.judge, batch, memory, config, rng)
+        played = _play_alone(policy, critic.speaker.judge, batch, memory, config, game, rng)
         shown = [critic.speaker.lesson_alone(played.mixed)] if played.mixed else []
-        return Step([(policy, [played.taught]), (critic, shown)], played.memory, played.numbers)
+        return as_step(played, [(policy, [played.policy]), (critic, shown)])
 
     return method
-
-
-class _Alone(NamedTuple):
-    """A round without pairs: what the policy learns, what the critic is paid for, and the contests it looked at."""
-
-    taught: Lesson
-    paid: Lesson
-    mixed: list[Contest]
-    memory: Memory
-    numbers: Numbers
 
 
 def _play_alone(
@@ -66,9 +60,11 @@ def _play_alone(
     batch: Sequence[Demonstration],
     memory: Memory,
     config: Config,
+    game: GameConfig,
     rng: np.random.Generator,
-) -> _Alone:
-    answer, game = answering(policy.speaker, config.roles, config.answer_tokens), config.game
+) -> Round:
+    """A round without pairs; its figures are those of a fresh answer to each question, an expert's or the policy's."""
+    answer = answering(policy.speaker, config.roles, config.answer_tokens)
     asked = np.repeat(np.arange(len(batch)), game.num_answers)
     shown = [batch[index] for index in asked.tolist()]
     answers = answer([one.question for one in shown], rng)
@@ -78,23 +74,28 @@ def _play_alone(
     earned = outcomes(labels, np.full(len(contests), SECOND), ALONE)
     rewards, kept = np.zeros(len(asked)), np.zeros(len(asked), bool)
     rewards[ended], kept[ended] = earned.policy, earned.readable
+    firsts = one_each(asked[ended])
+    lots = rng.integers(2, size=len(firsts))
+    chosen = [alone(contests[index], int(place)) for index, place in zip(firsts, lots, strict=True)]
+    fresh = Trials(labels_of(judge(chosen, rng)), lots)
+    trials = memory.trials.then(fresh, game.guards.window)
+    advice = advise(trials, game.guards)
+    share = game.policy_share if advice.policy_moves else 0.0
 
     mixed = mix(memory.pool, contests, game.num_mixed(len(batch), len(contests)), game.replayed, rng)
     places = rng.integers(2, size=len(mixed))
     judged = np.repeat(np.arange(len(mixed)), game.num_verdicts)
     verdicts = judge([alone(mixed[index], int(places[index])) for index in judged], rng)
-    said = labels_of(verdicts)
-    gained = outcomes(said, places[judged], ALONE)
-    # One verdict on each: more of the same answer are no further evidence.
-    trials = memory.trials.then(Trials(said[:: game.num_verdicts], places), game.guards.window)
-    share = game.policy_share if advise(trials, game.guards).policy_moves else 0.0
+    gained = outcomes(labels_of(verdicts), places[judged], ALONE)
     weights = role_weights(advantages(gained.critic, judged, gained.readable), game.critic_share)
-    return _Alone(
-        taught=Lesson(answers, role_weights(advantages(rewards, asked, kept), share), kept),
-        paid=Lesson(verdicts, weights, gained.readable),
+    return Round(
+        policy=Lesson(answers, role_weights(advantages(rewards, asked, kept), share), kept),
+        critic=Lesson(verdicts, weights, gained.readable),
         mixed=mixed,
         memory=Memory(memory.pool.add(contests), trials),
-        numbers={"policy_reward": float(rewards.mean()), "critic_reward": float(gained.critic.mean())},
+        # Where an expert's answer is shown, the policy earns nothing.
+        metrics=measure(fresh, ALONE)._replace(policy_reward=float(np.mean(rewards[kept])) if kept.any() else math.nan),
+        advice=advice,
     )
 
 
@@ -133,15 +134,15 @@ def log_probability(policy: Learner[Speaker], config: Config) -> Method:
         answers = answer([one.question for one in shown], rng)
         thoughts = [policy.speaker.heard(row.tolist()) for row in _spoken(answers)]
         thoughts = [f"{text.rpartition(mark)[0]}{mark}" if mark else "" for text in thoughts]
-        said = [f"{thought} {one.answer}".strip() for thought, one in zip(thoughts, shown, strict=True)]
+        # Nothing before the answer may be stripped, since its tokens are counted.
+        said = [f"{thought} {one.answer}" if mark else one.answer for thought, one in zip(thoughts, shown, strict=True)]
         quoted = _quoted(policy.speaker, config, shown, said)
         tokenizer = policy.speaker.tokenizer
         skipped = [len(tokenizer.encode(thought, add_special_tokens=False)) for thought in thoughts]
-        with torch.no_grad():
-            found = policy.speaker.log_probs(quoted.trace)
+        found = _log_probs(policy, policy.speaker, quoted)
         later = torch.arange(found.shape[1])[None, :] >= torch.tensor(skipped)[:, None]
-        rewards = (found.cpu() * later).sum(dim=1).double().numpy()
-        weights = role_weights(advantages(rewards, groups, answers.whole), config.game.policy_share)
+        rewards = (found * later).sum(dim=1).double().numpy()
+        weights = role_weights(advantages(rewards, groups, answers.whole), share=1.0)
         return Step([(policy, [Lesson(answers, weights, answers.whole)])], memory, {"reward": float(rewards.mean())})
 
     return method
@@ -178,8 +179,14 @@ def _spoken(samples: Samples) -> list[torch.Tensor]:
     return [row[mask] for row, mask in zip(completions, speech.spoken, strict=True)]
 
 
-@torch.no_grad()
-def _since_start(policy: Learner[Speaker], samples: Samples) -> np.ndarray:
+def _since_start(policy: Learner[Speaker], samples: Samples) -> Float[np.ndarray, " B"]:
     """Log π/π₀ of each text."""
-    now, then = (speaker.log_probs(samples.trace).sum(dim=1) for speaker in (policy.speaker, policy.start))
-    return (now - then).double().cpu().numpy()
+    now, then = (_log_probs(policy, speaker, samples).sum(dim=1) for speaker in (policy.speaker, policy.start))
+    return (now - then).double().numpy()
+
+
+@torch.no_grad()
+def _log_probs(policy: Learner[Speaker], speaker: Speaker, samples: Samples) -> Float[torch.Tensor, "B T"]:
+    """Log π of each token by `speaker`, of as many samples at once as the policy learns from."""
+    lots = torch.arange(len(samples.texts)).split(policy.config.at_once)
+    return torch.cat([speaker.log_probs(samples.trace.at(rows)) for rows in lots]).cpu()

@@ -74,8 +74,10 @@ def load(path: Path, learners: Mapping[str, AnyLearner], config: Any) -> tuple[i
 
 
 def _about(learners: Mapping[str, AnyLearner], config: Any) -> dict[str, Any]:
-    """What has to be the same for a training to go on; it may be given more rounds."""
-    chosen = {name: value for name, value in dataclasses.asdict(config).items() if name != "num_rounds"}
+    """What has to be the same for a training to go on; it may be given more rounds, unless its rates fall with them."""
+    chosen = dataclasses.asdict(config)
+    if config.rates == "constant":
+        del chosen["num_rounds"]
     steps = {name: dataclasses.asdict(learner.config) for name, learner in learners.items()}
     starts = {name: _checksum(learner) for name, learner in learners.items()}
     return json.loads(json.dumps({"configuration": chosen, "learners": steps, "starting model": starts}))

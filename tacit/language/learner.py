@@ -51,22 +51,22 @@ class Learner(Generic[Model]):
     config: Config
 
     def learn(self, lessons: Sequence[Lesson], most_tokens: int, pace: float = 1.0) -> Numbers:
-        """One step on all lessons together, at the rate times `pace`.
+        """One step on all lessons together, at the rate times `pace`; how far the model was from its start, if β > 0.
 
         None if nothing has weight, so that momentum moves nobody either.
         """
         if not any(lesson.weights.any() for lesson in lessons):
-            return {"divergence": 0.0, "gradient": 0.0}
+            return {"gradient": 0.0}
         self.optimiser.zero_grad()
         divergence = self.differentiate(lessons, most_tokens)
         length = nn.utils.clip_grad_norm_(self.speaker.parameters(), self.config.longest_gradient)
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.rate * pace
         self.optimiser.step()
-        return {"divergence": divergence, "gradient": float(length)}
+        return ({"divergence": divergence} if self.config.kl > 0.0 else {}) | {"gradient": float(length)}
 
     def differentiate(self, lessons: Sequence[Lesson], most_tokens: int) -> float:
-        """Add the gradient of the loss; returns the divergence from the start, in nats a kept sample."""
+        """Add the gradient of the loss; returns the divergence from the start, in nats a kept sample; 0 without β."""
         num_kept, divergence = sum(int(lesson.kept.sum()) for lesson in lessons), 0.0
         for lesson in lessons:
             kept = np.flatnonzero(lesson.kept)
@@ -74,13 +74,15 @@ class Learner(Generic[Model]):
                 rows = torch.from_numpy(kept[start : start + self.config.at_once])
                 said = lesson.samples.trace.at(rows)
                 found = self.speaker.log_probs(said)
-                with torch.no_grad():
-                    before = self.start.log_probs(said)
-                gap = before - found
-                apart = (gap.exp() - gap - 1.0).sum() / num_kept
-                weights = torch.from_numpy(lesson.weights)[rows].to(found)
-                ((self.config.kl * apart - weights @ found.sum(dim=1)) / most_tokens).backward()
-                divergence += float(apart.detach())
+                loss = -torch.from_numpy(lesson.weights)[rows].to(found) @ found.sum(dim=1)
+                if self.config.kl > 0.0:
+                    with torch.no_grad():
+                        before = self.start.log_probs(said)
+                    gap = before - found
+                    apart = (gap.exp() - gap - 1.0).sum() / num_kept
+                    loss = loss + self.config.kl * apart
+                    divergence += float(apart.detach())
+                (loss / most_tokens).backward()
         return divergence
 
 

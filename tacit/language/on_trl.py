@@ -101,10 +101,10 @@ def raro(
     if not 1 <= num_asked <= len(shown):
         raise ValueError(f"{num_asked} questions a round (of all processes) cannot be drawn from {len(shown)}.")
     # TRL loads the start from the same folder.
-    speaker, memory, numbers = load(folder), Memory(), {}
+    speaker, memory, numbers, alarmed = load(folder), Memory(), {}, False
 
     def roll_out(prompts: list[str], trainer: GRPOTrainer) -> dict[str, Any]:
-        nonlocal memory, numbers
+        nonlocal memory, numbers, alarmed
         speaks = TrainerSpeaker(trainer, speaker)
         address = [config.seed, trainer.state.global_step, trainer.accelerator.process_index]
         played = play_round(
@@ -116,6 +116,9 @@ def raro(
             np.random.default_rng(address),
         )
         memory, numbers = played.memory, figures(played)
+        if played.advice.alarm is not None and not alarmed:
+            warnings.warn(played.advice.alarm, stacklevel=2)
+            alarmed = True
         return rows(played, config.game)
 
     def earned(
@@ -141,6 +144,10 @@ def raro(
 
 def check(arguments: GRPOConfig, config: Config) -> None:
     """Raise ValueError, with how to mend it, unless a step of `arguments` is one round of `config`'s game."""
+    if config.game.num_again > 1:
+        raise ValueError(
+            f"num_again is {config.game.num_again}, but TRL's batch has room for one contest a question: set it to 1."
+        )
     mend = "make the GRPOConfig with **on_trl.settings(config, step)"
     for name, wanted in game_settings(config).items():
         if vars(arguments)[name] != wanted:

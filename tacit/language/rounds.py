@@ -55,7 +55,9 @@ class Lesson(NamedTuple):
 class Config:
     """The game's rules and guards; how many answers and verdicts make a group; what is replayed; each role's share.
 
-    The critic is asked about `num_again` contests for each question to learn from, fresh and replayed.
+    The critic is asked about `num_again` contests for each question to learn from, fresh and replayed; with no verdicts
+    it is not asked again, as one that is taught by the contests themselves, or by somebody else, need not be. The
+    shares are those of two roles that one model plays; a model with one role has all of its loss.
     """
 
     rules: Rules = dataclasses.field(default_factory=Rules)
@@ -68,14 +70,17 @@ class Config:
     critic_share: float = 8 / 9
 
     def __post_init__(self) -> None:
-        for name in ("num_answers", "num_verdicts"):
-            # A group of one has no mean but itself, and so teaches nothing.
-            if dataclasses.asdict(self)[name] < 2:
-                raise ValueError(
-                    f"{name} is {dataclasses.asdict(self)[name]}, but a group needs two samples to compare."
-                )
+        # A group of one has no mean but itself, and so teaches nothing.
+        if self.num_answers < 2:
+            raise ValueError(f"num_answers is {self.num_answers}, but a group needs two samples to compare.")
+        if self.num_verdicts < 2 and self.num_verdicts != 0:
+            raise ValueError(f"num_verdicts is {self.num_verdicts}, but a group needs two samples to compare, or none.")
         if self.num_again < 1:
             raise ValueError(f"num_again is {self.num_again}, but the critic needs 1 contest or more to learn from.")
+
+    def apart(self, **changed: Any) -> "Config":
+        """The same for roles that are played by a model each."""
+        return dataclasses.replace(self, policy_share=1.0, critic_share=1.0, **changed)
 
     def num_mixed(self, num_questions: int, num_fresh: int) -> int:
         """How many contests the critic learns from in a round."""
@@ -120,7 +125,7 @@ def play_round(
     pairs, expert_at = shuffled(contests, rng)
     fresh = Trials(labels_of(judge(pairs, rng)), expert_at)
     earned = outcomes(*fresh, config.rules)
-    trials = memory.trials.then(fresh, config.guards.window)
+    trials = memory.trials.then(fresh.at(one_each(asked[ended])), config.guards.window)
     advice = advise(trials, config.guards)
     rewards, kept = np.zeros(len(asked)), np.zeros(len(asked), bool)
     rewards[ended], kept[ended] = earned.policy, earned.readable
@@ -141,6 +146,15 @@ def play_round(
         metrics=measure(fresh, config.rules),
         advice=advice,
     )
+
+
+def one_each(groups: Int[np.ndarray, " B"]) -> Int[np.ndarray, " n"]:
+    """The first row of each group: what a guard looks at.
+
+    All answers to a question lie beside one expert's. A critic that cannot tell experts from others, but likes that
+    text or does not, is right about all of them or about none: together they say no more than one of them.
+    """
+    return np.unique(groups, return_index=True)[1]
 
 
 def labels_of(verdicts: Samples) -> Int[np.ndarray, " B"]:

@@ -5,8 +5,10 @@ itself, a model of its own or none of ours, fine-tuning on the answers (SFT), an
 differ in the lessons alone: the same model, the same pairs, the same step.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -52,12 +54,17 @@ class Config:
         return max(self.answer_tokens, self.verdict_tokens)
 
 
-class Step(NamedTuple):
-    """Who learns what in a round, what to remember, and numbers to watch."""
+Lessons = Sequence[tuple[AnyLearner, list[Lesson]]]
+"""Who learns what."""
 
-    lessons: Sequence[tuple[AnyLearner, list[Lesson]]]
+
+class Step(NamedTuple):
+    """Who learns what in a round, what to remember, numbers to watch, and what somebody should be told."""
+
+    lessons: Lessons
     memory: Memory
     numbers: Numbers
+    alarm: str | None = None
 
 
 Method = Callable[[Sequence[Demonstration], Memory, np.random.Generator], Step]
@@ -67,35 +74,34 @@ Method = Callable[[Sequence[Demonstration], Memory, np.random.Generator], Step]
 def raro(policy: Learner[Speaker], critic: Learner[Speaker], config: Config) -> Method:
     """RARO. If policy and critic are one learner, it learns both roles in one step; else each learns its own."""
     judge = judging(critic.speaker, config.roles, config.verdict_tokens)
+    game = config.game if policy is critic else config.game.apart()
 
     def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
-        played = _play(policy, judge, batch, memory, config, rng)
-        if policy is critic:
-            lessons = [(policy, [played.policy, played.critic])]
-        else:
-            lessons = [(policy, [played.policy]), (critic, [played.critic])]
-        return Step(lessons, played.memory, numbers(played))
+        played = _play(policy, judge, batch, memory, config, game, rng)
+        return as_step(played, taught_by_verdicts(policy, critic, played))
 
     return method
 
 
 def raro_scored(policy: Learner[Speaker], critic: Learner[ScoreCritic], config: Config) -> Method:
     """RARO with a critic apart that scores both answers, and is taught by what the contests show."""
+    game = config.game.apart(num_verdicts=0)
 
     def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
-        played = _play(policy, critic.speaker.judge, batch, memory, config, rng)
-        lessons = [(policy, [played.policy]), (critic, [critic.speaker.lesson(played.mixed)] if played.mixed else [])]
-        return Step(lessons, played.memory, numbers(played))
+        played = _play(policy, critic.speaker.judge, batch, memory, config, game, rng)
+        shown = [critic.speaker.lesson(played.mixed)] if played.mixed else []
+        return as_step(played, [(policy, [played.policy]), (critic, shown)])
 
     return method
 
 
 def raro_judged(policy: Learner[Speaker], judge: Judge, config: Config) -> Method:
     """RARO with a critic that is not ours to teach, such as `players.judging_at` an address."""
+    game = config.game.apart(num_verdicts=0)
 
     def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
-        played = _play(policy, judge, batch, memory, config, rng)
-        return Step([(policy, [played.policy])], played.memory, numbers(played))
+        played = _play(policy, judge, batch, memory, config, game, rng)
+        return as_step(played, [(policy, [played.policy])])
 
     return method
 
@@ -123,7 +129,7 @@ def rlvr(policy: Learner[Speaker], checker: Callable[[str, str], bool], config: 
         questions = [batch[index].question for index in groups.tolist()]
         samples = answer(questions, rng)
         right = np.array([checker(*asked) for asked in zip(questions, samples.texts, strict=True)], float)
-        weights = role_weights(advantages(right, groups, samples.whole), config.game.policy_share)
+        weights = role_weights(advantages(right, groups, samples.whole), share=1.0)
         return Step([(policy, [Lesson(samples, weights, samples.whole)])], memory, {"right": float(right.mean())})
 
     return method
@@ -141,11 +147,12 @@ def train(
     """Teach the learners (those of the method, by name) for all rounds, going on from `checkpoint` if it is there.
 
     A training that was killed and goes on ends with the same weights, bit for bit, as one that was not. Raises
-    TrainingError when memory runs out or a number is not finite; the last checkpoint is whole then.
+    TrainingError when memory runs out or a number is not finite; the last checkpoint is whole then. Warns when a method
+    raises an alarm for the first time.
     """
     if not 1 <= config.num_questions <= len(demonstrations):
         raise TrainingError(f"{config.num_questions} questions a round cannot be drawn from {len(demonstrations)}.")
-    done, memory = 0, Memory()
+    done, memory, alarmed = 0, Memory(), False
     if checkpoint is not None and checkpoint.exists():
         done, memory = checkpoints.load(checkpoint, learners, config)
     for number in range(done, config.num_rounds):
@@ -153,7 +160,7 @@ def train(
         rng = np.random.default_rng([config.seed, number])
         chosen = rng.choice(len(demonstrations), config.num_questions, replace=False)
         pace = 1.0 - number / config.num_rounds if config.rates == "linear" else 1.0
-        try:
+        with enough_memory(f"in round {number + 1}"):
             step = method([demonstrations[index] for index in chosen.tolist()], memory, rng)
             # The policy comes first; a critic apart has figures of its own.
             learned = {
@@ -161,11 +168,9 @@ def train(
                 for who, (learner, lessons) in zip(("", "critic_"), step.lessons, strict=False)
                 for name, number in learner.learn(lessons, config.most_tokens, pace).items()
             }
-        except torch.OutOfMemoryError as error:
-            raise TrainingError(
-                f"Memory ran out in round {number + 1}: lower `at_once`, the tokens or the number of questions; "
-                "the last checkpoint is whole."
-            ) from error
+        if step.alarm is not None and not alarmed:
+            warnings.warn(step.alarm, stacklevel=2)
+            alarmed = True
         if not np.isfinite(list(learned.values())).all():
             raise TrainingError(f"Round {number + 1} went wrong: its gradient is not finite; try a lower rate.")
         memory = step.memory
@@ -181,10 +186,38 @@ def _play(
     batch: Sequence[Demonstration],
     memory: Memory,
     config: Config,
+    game: GameConfig,
     rng: np.random.Generator,
 ) -> Round:
     answer = answering(policy.speaker, config.roles, config.answer_tokens)
-    return play_round(batch, answer, judge, memory, config.game, rng)
+    return play_round(batch, answer, judge, memory, game, rng)
+
+
+@contextlib.contextmanager
+def enough_memory(when: str) -> Iterator[None]:
+    """Raise TrainingError, in one sentence, where memory runs out, a GPU's or the machine's."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        # Torch has no error of its own for the machine's.
+        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "DefaultCPUAllocator" not in str(error):
+            raise
+        raise TrainingError(
+            f"Memory ran out {when}: lower `at_once`, the tokens or the number of questions; "
+            "the last checkpoint is whole."
+        ) from error
+
+
+def taught_by_verdicts(policy: Learner[Speaker], critic: AnyLearner, played: Round) -> Lessons:
+    """Who learns what of a round in which verdicts teach the critic: one model both roles at once, or each its own."""
+    if policy is critic:
+        return [(policy, [played.policy, played.critic])]
+    return [(policy, [played.policy]), (critic, [played.critic])]
+
+
+def as_step(played: Round, lessons: Lessons) -> Step:
+    """A round as a step of training."""
+    return Step(lessons, played.memory, numbers(played), played.advice.alarm)
 
 
 def numbers(played: Round) -> Numbers:

@@ -23,6 +23,10 @@ class Trials(NamedTuple):
     labels: Int[np.ndarray, " B"]
     expert_at: Int[np.ndarray, " B"]
 
+    def at(self, rows: Int[np.ndarray, " n"]) -> "Trials":
+        """Some of the pairs."""
+        return Trials(self.labels[rows], self.expert_at[rows])
+
     def then(self, later: "Trials", window: int) -> "Trials":
         """The last `window` of these and the `later` ones."""
         labels = np.concatenate([self.labels, later.labels])
@@ -71,6 +75,7 @@ def chance_p_value(trials: Trials) -> float:
     """How likely a critic that cannot tell would be right so often: Fisher's exact test of label against place.
 
     Both margins are held fixed, so that a critic which favours a place gains nothing by it; 1 where nothing is decided.
+    The pairs are taken for independent: no two of a round may share an expert's answer (`rounds.one_each`).
     """
     right, decided = _counts(trials)
     if not decided.any():
@@ -81,7 +86,7 @@ def chance_p_value(trials: Trials) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Guards:
-    """When the policy may move and when to raise an alarm, by the last `window` fresh pairs.
+    """When the policy may move and when to raise an alarm, by the last `window` fresh pairs, one of a question a round.
 
     The policy moves while the critic beats chance at `level`. The alarm is raised above `alarm`, once `fewest` labels
     have decided something.
@@ -107,8 +112,8 @@ def advise(trials: Trials, guards: Guards) -> Advice:
     alarm = None
     if decided.sum() >= guards.fewest and accuracy > guards.alarm:
         alarm = (
-            f"The critic is right {accuracy:.0%} of the time: look whether it has found a shortcut, such as the length "
-            "or the form of an answer, that has nothing to do with how good it is."
+            f"The critic is right more than {guards.alarm:.0%} of the time: look whether it has found a shortcut, such "
+            "as the length or the form of an answer, that has nothing to do with how good it is."
         )
     return Advice(chance_p_value(trials) < guards.level, alarm)
 

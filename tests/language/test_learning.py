@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import json
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
@@ -126,7 +127,7 @@ def test_without_weights_nobody_moves_even_with_momentum(speaker, rng) -> None:
     before = parameters(speaker)
     assert not torch.equal(before, parameters(one.start))
     numbers = one.learn([lesson._replace(weights=np.zeros(7))], 6)
-    assert numbers == {"divergence": 0.0, "gradient": 0.0}
+    assert numbers == {"gradient": 0.0}
     assert torch.equal(before, parameters(speaker))
 
 
@@ -146,7 +147,7 @@ def test_rates_stay_or_fall_to_nothing_in_a_straight_line(speaker, rates) -> Non
 
 
 def test_a_step_goes_where_the_weights_say_and_the_divergence_grows(speaker, rng) -> None:
-    one = begin(speaker, dataclasses.replace(STEP, rate=1e-3, kl=0.0))
+    one = begin(speaker, dataclasses.replace(STEP, rate=1e-3, kl=1e-9))
     _, _, speech = speaker.speak([Prompt("", "1+2"), Prompt("", "3*4")], 6, rng)
     lesson = Lesson(Samples([], np.ones(2, bool), speech), np.array([1.0, -1.0]), np.ones(2, bool))
     before = speaker.log_probs(speech).sum(dim=1).detach()
@@ -155,6 +156,16 @@ def test_a_step_goes_where_the_weights_say_and_the_divergence_grows(speaker, rng
     # One step serves both samples at once, so each alone may lose; what is weighed has to gain.
     assert (after - before)[0] > (after - before)[1]
     assert one.learn([lesson], 6)["divergence"] > 1e-6
+
+
+def test_what_is_not_held_to_the_start_does_not_ask_it(speaker, rng, monkeypatch) -> None:
+    one = begin(speaker, dataclasses.replace(STEP, kl=0.0))
+    monkeypatch.setattr(one.start, "log_probs", None)
+    assert set(one.learn([draw_lesson(speaker, rng)], 6)) == {"gradient"}
+    held = begin(speaker, STEP)
+    monkeypatch.setattr(held.start, "log_probs", None)
+    with pytest.raises(TypeError):
+        held.learn([draw_lesson(speaker, rng)], 6)
 
 
 def test_fine_tuning_raises_the_experts_answers(speaker) -> None:
@@ -169,9 +180,7 @@ def test_fine_tuning_raises_the_experts_answers(speaker) -> None:
 def test_the_checkers_word_is_learned(speaker) -> None:
     """RLVR with a checker that any model can please: an answer with the figure 7 in it."""
     one, right = begin(speaker, STEP), []
-    config = dataclasses.replace(
-        CONFIG, num_rounds=12, game=dataclasses.replace(GAME, num_answers=16, policy_share=1.0)
-    )
+    config = dataclasses.replace(CONFIG, num_rounds=12, game=dataclasses.replace(GAME, num_answers=16))
     method = rlvr(one, lambda question, answer: "7" in answer, config)
     train(method, {"policy": one}, QUESTIONS, config, lambda _, numbers: right.append(numbers["right"]))
     assert np.mean(right[-3:]) > np.mean(right[:3]) + 0.2
@@ -196,7 +205,7 @@ def test_the_critics_word_reaches_the_policy(speaker) -> None:
             texts.append(f"Label: {policys + 1}" if "7" in (pair.first, pair.second)[policys] else "Label: tie")
         return Samples(texts, np.ones(len(pairs), bool), None)
 
-    open_guard = dataclasses.replace(GAME, num_answers=16, policy_share=1.0, guards=Guards(level=1.01))
+    open_guard = dataclasses.replace(GAME, num_answers=16, guards=Guards(level=1.01))
     config = dataclasses.replace(CONFIG, num_rounds=12, game=open_guard)
     policy = begin(speaker, STEP)
     train(raro_judged(policy, judge, config), {"policy": policy}, QUESTIONS, config, lambda _, one: told.append(one))
@@ -234,6 +243,42 @@ def test_one_model_learns_both_roles_in_one_step(speaker) -> None:
     other = begin(copy.deepcopy(speaker), STEP)
     step = raro(one, other, CONFIG)(QUESTIONS[:3], Memory(), np.random.default_rng(0))
     assert [(who is one, len(lessons)) for who, lessons in step.lessons] == [(True, 1), (False, 1)]
+
+
+def test_a_model_with_one_role_has_all_of_its_loss(speaker, monkeypatch) -> None:
+    """Whoever judges, an answer of odd length earns 1 and any other 0."""
+
+    def judge(pairs: Sequence[Pair], rng: np.random.Generator) -> Samples:
+        experts = {one.question: one.answer for one in QUESTIONS}
+        policys = [1 if experts[pair.question] == pair.first else 0 for pair in pairs]
+        odd = [len((pair.first, pair.second)[place]) % 2 for pair, place in zip(pairs, policys, strict=True)]
+        texts = [f"Label: {1 + (place if one else 1 - place)}" for place, one in zip(policys, odd, strict=True)]
+        return Samples(texts, np.ones(len(pairs), bool), None)
+
+    monkeypatch.setattr(training, "judging", lambda *_: judge)
+    game = dataclasses.replace(GAME, guards=Guards(level=1.01))
+    config, rng = dataclasses.replace(CONFIG, game=game), np.random.default_rng(0)
+    one, other = begin(speaker, STEP), begin(copy.deepcopy(speaker), STEP)
+    methods = {
+        "shared": raro(one, one, config),
+        "apart": raro(one, other, config),
+        "judged": raro_judged(one, judge, config),
+        "checked": rlvr(one, lambda question, answer: len(answer) % 2 == 1, config),
+    }
+    for name, method in methods.items():
+        (_, (lesson, *_)), *_ = method(QUESTIONS, Memory(), rng).lessons
+        groups = zip(lesson.weights.reshape(12, -1), lesson.kept.reshape(12, -1), strict=True)
+        spread = max(np.ptp(weights[kept]) for weights, kept in groups if kept.any()) * lesson.weights.size
+        assert spread == pytest.approx(1 / 9 if name == "shared" else 1.0), name
+
+
+def test_an_alarm_is_given_once(speaker) -> None:
+    game = dataclasses.replace(GAME, guards=Guards(alarm=0.9, fewest=2))
+    config, policy = dataclasses.replace(CONFIG, game=game, num_rounds=6), begin(speaker, STEP)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("default")
+        train(raro_judged(policy, best_critic, config), {"policy": policy}, QUESTIONS, config, lambda *_: None)
+    assert [str(one.message).partition(":")[0] for one in heard] == ["The critic is right more than 90% of the time"]
 
 
 def test_an_answer_without_its_mark_is_not_whole(speaker, rng) -> None:
@@ -275,6 +320,10 @@ def test_a_checkpoint_of_another_training_is_refused(original, make_model, tmp_p
         resumable(original, path, 4, seed=7)
     with pytest.raises(StorageError, match="of another training: its starting model differs"):
         resumable(load(make_model(tmp_path / "other", seed=1)), path, 4)
+    falling = tmp_path / "falling"
+    resumable(original, falling, 2, rates="linear")
+    with pytest.raises(StorageError, match="of another training: its configuration differs"):
+        resumable(original, falling, 4, rates="linear")
     whole = path.read_bytes()
     for damaged in (b"", whole[:100], whole[:-50], b"\xff" * 200, json.dumps({}).encode()):
         path.write_bytes(damaged)
@@ -282,14 +331,23 @@ def test_a_checkpoint_of_another_training_is_refused(original, make_model, tmp_p
             resumable(original, path, 4)
 
 
-def test_out_of_memory_leaves_the_last_checkpoint_whole(speaker, original, tmp_path) -> None:
+def no_gpu_memory() -> None:
+    raise torch.OutOfMemoryError("no more")
+
+
+def no_memory() -> None:
+    torch.empty(2**55)
+
+
+@pytest.mark.parametrize("fill", [no_gpu_memory, no_memory])
+def test_out_of_memory_leaves_the_last_checkpoint_whole(fill, speaker, original, tmp_path) -> None:
     one, path = begin(speaker, STEP), tmp_path / "kept"
     rounds = itertools.count(1)
     inner = sft(one, CONFIG)
 
     def method(batch, memory, rng) -> Step:
         if next(rounds) == 4:
-            raise torch.OutOfMemoryError("no more")
+            fill()
         return inner(batch, memory, rng)
 
     with pytest.raises(TrainingError, match=r"Memory ran out in round 4.*last checkpoint is whole"):
@@ -297,6 +355,11 @@ def test_out_of_memory_leaves_the_last_checkpoint_whole(speaker, original, tmp_p
     fresh = begin(copy.deepcopy(original), STEP)
     assert checkpoints.load(path, {"policy": fresh}, CONFIG)[0] == 3
     assert torch.equal(parameters(fresh.speaker), parameters(one.speaker))
+
+
+def test_other_faults_are_not_taken_for_too_little_memory() -> None:
+    with pytest.raises(RuntimeError, match=r"^shapes$"), training.enough_memory("now"):
+        raise RuntimeError("shapes")
 
 
 def test_a_gradient_that_is_no_number_stops_the_training(speaker, tmp_path) -> None:

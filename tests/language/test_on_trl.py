@@ -341,6 +341,12 @@ def test_another_game_is_refused(changed, complaint, folder) -> None:
     assert "\n" not in str(refused.value)
 
 
+def test_more_contests_than_fit_into_a_batch_are_refused() -> None:
+    config = dataclasses.replace(CONFIG, game=dataclasses.replace(GAME, num_again=2))
+    with pytest.raises(ValueError, match="num_again is 2, but TRL's batch has room for one contest a question"):
+        on_trl.check(arguments(), config)
+
+
 def test_other_bad_input(folder, tmp_path) -> None:
     with pytest.raises(ValueError, match="13 demonstrations have 12 different ids"):
         on_trl.raro(folder, [*QUESTIONS, QUESTIONS[0]], CONFIG, arguments())

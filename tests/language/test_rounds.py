@@ -13,6 +13,7 @@ from tacit.language.replay import Pool
 from tacit.language.rounds import Config, Lesson, Memory, Samples, labels_of, play_round
 from tacit.language.tournament import tournaments
 from tacit.language.verdicts import SAYING
+from tacit.language.watch import Guards
 
 CONFIG = Config(num_answers=6, num_verdicts=4)
 
@@ -48,7 +49,7 @@ def judging(skill: float, silent: float = 0.1, tie: float = 0.1):
 
 def test_a_round(rng) -> None:
     asked, memory = demonstrations(20), Memory(Pool(tuple(Contest(f"old {n}", "50", "3") for n in range(30))))
-    played = play_round(asked, answering(), judging(0.9), memory, CONFIG, rng)
+    played = play_round(asked, answering(), judging(1.0), memory, CONFIG, rng)
     policy, critic = played.policy, played.critic
     assert len(policy.weights) == 20 * 6
     assert len(critic.weights) == 20 * 4
@@ -66,14 +67,14 @@ def test_a_round(rng) -> None:
     assert (critic.kept == ~silent).all()
     # What is remembered is what was judged: whole answers, each beside its own expert's.
     new = played.memory.pool.contests[30:]
-    assert len(new) == policy.samples.whole.sum() == len(played.memory.trials.labels)
+    assert len(new) == policy.samples.whole.sum()
     said = [text for text, whole in zip(policy.samples.texts, policy.samples.whole, strict=True) if whole]
     assert [contest.answer for contest in new] == said
 
 
 def test_weights_are_the_rewards_less_their_mean(rng) -> None:
     """Every answer ends and every verdict is right: all weights can be said beforehand."""
-    config = Config(num_answers=2, num_verdicts=2, rules=Rules(0.6, 0.55))
+    config = Config(num_answers=2, num_verdicts=2, rules=Rules(0.6, 0.55), guards=Guards(level=1.01))
     calls: list[Sequence[Pair]] = []
 
     def judge(pairs: Sequence[Pair], rng: np.random.Generator) -> Samples:
@@ -107,6 +108,38 @@ def test_the_policy_stands_still_while_the_critic_guesses(rng) -> None:
         if not played.advice.policy_moves:
             assert (played.policy.weights == 0.0).all()
         assert np.abs(played.critic.weights).max() > 0.0, "the critic learns on"
+
+
+def test_a_critic_that_likes_an_experts_text_or_does_not_is_let_through_as_seldom_as_promised(rng) -> None:
+    """At chance between questions, but sure within each: six answers to a question are no more evidence than one."""
+    config = CONFIG.apart(num_verdicts=0, guards=Guards(level=0.1))
+
+    def partial(pairs: Sequence[Pair], rng: np.random.Generator) -> Samples:
+        labels = [(FIRST if pair.first == "50" else SECOND) ^ (pair.question not in liked) for pair in pairs]
+        return Samples([SAYING[label] for label in labels], np.ones(len(pairs), bool), None)
+
+    let_through = []
+    for _ in range(150):
+        asked = demonstrations(20)
+        liked = {one.question for one in asked if rng.random() < 0.5}
+        played = play_round(asked, answering(), partial, Memory(), config, rng)
+        assert len(played.memory.trials.labels) == 20
+        let_through.append(played.advice.policy_moves)
+    assert np.mean(let_through) < 0.1 + 3 * np.sqrt(0.1 * 0.9 / 150)
+    assert any(let_through)
+
+
+def test_without_verdicts_the_critic_is_asked_once_and_contests_are_kept(rng) -> None:
+    calls: list[int] = []
+
+    def judge(pairs: Sequence[Pair], rng: np.random.Generator) -> Samples:
+        calls.append(len(pairs))
+        return judging(0.8)(pairs, rng)
+
+    played = play_round(demonstrations(5), answering(0.0), judge, Memory(), CONFIG.apart(num_verdicts=0), rng)
+    assert [num for num in calls if num] == [5 * 6]
+    assert len(played.mixed) == 5
+    assert len(played.critic.weights) == 0
 
 
 def test_half_of_what_the_critic_learns_from_is_replayed(rng) -> None:
