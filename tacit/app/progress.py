@@ -52,16 +52,15 @@ def progress(name: str, num_done: int, num_rounds: int, console: Console) -> Ite
 
 
 def telling(console: Console, every: float = 20.0) -> Callable[[str, int, int, dict[str, float]], None]:
-    """Tells what a long study is at: a line when something else begins or ends, and now and then between."""
-    doing, told = "", -every
+    """Tells what a long study is at: a line when something begins or ends, and now and then between."""
+    told: dict[str, float] = {}
 
     def tell(what: str, num_done: int, num_rounds: int, numbers: dict[str, float]) -> None:
-        nonlocal doing, told
         now = time.monotonic()
-        if what != doing or num_done == num_rounds or now - told >= every:
+        if what not in told or num_done == num_rounds or now - told[what] >= every:
             latest = "  ".join(f"{name} {number:.4g}" for name, number in numbers.items())
             console.print(f"{what}: round {num_done} of {num_rounds}  {latest}", highlight=False, soft_wrap=True)
-            doing, told = what, now
+            told[what] = now
 
     return tell
 

@@ -30,7 +30,7 @@ from tacit.language.rounds import Config as GameConfig
 from tacit.language.rounds import Judge, Lesson
 from tacit.language.score_critic import ScoreCritic, WarmUp, warm_up
 from tacit.storage import write_atomically
-from tacit.studies.claims import Tell
+from tacit.studies.claims import Tell, silent
 from tacit.studies.raro_puzzles import WORDS, Problems, Puzzles
 
 PLAIN = Roles(policy="", critic="", answer_mark="")
@@ -97,11 +97,17 @@ FULL = Config(
     imitation=training.Config(num_rounds=60, num_questions=64, answer_tokens=64),
     imitating=learner.Config(rate=1e-5, kl=0.0),
     play=training.Config(num_rounds=400, num_questions=16, answer_tokens=1024, verdict_tokens=1024),
-    policy=learner.Config(rate=1e-6, kl=1e-3),
-    critic=learner.Config(rate=1e-6, kl=1e-3),
-    rival=learner.Config(rate=1e-6, kl=1e-3),
+    policy=learner.Config(rate=1e-6, kl=1e-3, at_once=2),
+    critic=learner.Config(rate=1e-6, kl=1e-3, at_once=2),
+    rival=learner.Config(rate=1e-6, kl=1e-3, at_once=2),
 )
-"""A GPU, and a model that is brought along."""
+"""A GPU, and a model that is brought along. Few texts go through it at once: all tokens of each keep all layers."""
+
+SINGLE = (
+    "You are shown a question and one answer to it; the second is left empty. The answer is an expert's, or it is not. "
+    "Think first, then end with one line: 'Label: 1' if it is an expert's, 'Label: 2' if it is not."
+)
+"""The role of a critic that sees no pairs."""
 
 
 class Made(NamedTuple):
@@ -120,7 +126,8 @@ Maker = Callable[[Speaker, training.Config], Made]
 class Setting(NamedTuple):
     """The model that all start from, a seed's problems, the checker, and the rows of the table by name.
 
-    `critic` says what kind of critic the game has.
+    `critic` says what kind of critic the game has, and `again` makes the same setting in another process, if rows may
+    be made side by side.
     """
 
     start: Speaker
@@ -128,6 +135,7 @@ class Setting(NamedTuple):
     solves: Callable[[str, str], bool]
     makers: Mapping[str, Maker]
     critic: str
+    again: Callable[[], "Setting"] | None
 
 
 def from_nothing(school: School, config: Config, out: Path, tell: Tell) -> Setting:
@@ -135,6 +143,7 @@ def from_nothing(school: School, config: Config, out: Path, tell: Tell) -> Setti
     check_settings("school", school, out)
     start = _schooled(school, out, tell)
     warmed = _warmed_up("critic", ScoreCritic.lesson, start, school, config, out, tell)
+    warmed_alone = _warmed_up("critic-alone", ScoreCritic.lesson_alone, start, school, config, out, tell)
 
     def game(**changed: Any) -> Maker:
         def make(speaker: Speaker, play: training.Config) -> Made:
@@ -148,7 +157,6 @@ def from_nothing(school: School, config: Config, out: Path, tell: Tell) -> Setti
 
     def without_pairing(speaker: Speaker, play: training.Config) -> Made:
         policy = learner.begin(speaker, config.policy)
-        warmed_alone = _warmed_up("critic-alone", ScoreCritic.lesson_alone, start, school, config, out, tell)
         critic = learner.begin(ScoreCritic(warmed_alone, PLAIN, baselines.ALONE), config.critic)
         method = baselines.gail_scored(policy, critic, play)
         return Made(method, {"policy": policy, "critic": critic}, play, critic.speaker.judge)
@@ -160,7 +168,8 @@ def from_nothing(school: School, config: Config, out: Path, tell: Tell) -> Setti
         "raro-no-replay": game(replayed=0.0),
         "raro-no-pairing": without_pairing,
     }
-    return Setting(start, school.puzzles.draw, worked.solves, makers, "score_critic")
+    again = partial(from_nothing, school, config, out, silent)
+    return Setting(start, school.puzzles.draw, worked.solves, makers, "score_critic", again)
 
 
 def _schooled(school: School, out: Path, tell: Tell) -> Speaker:
@@ -218,13 +227,21 @@ def brought_along(path: Path, config: Config, device: str) -> Setting:
         roles = dataclasses.replace(play.roles, critic=at_once)
         return _both(policy, policy, dataclasses.replace(play, roles=roles, verdict_tokens=8))
 
+    def without_pairing(speaker: Speaker, play: training.Config) -> Made:
+        policy = learner.begin(speaker, config.policy)
+        play = dataclasses.replace(play, roles=dataclasses.replace(play.roles, critic=SINGLE))
+        judge = judging(speaker, play.roles, play.verdict_tokens)
+        # It compares nothing, so there is no tournament.
+        return Made(baselines.gail(policy, policy, judge, play), {"both": policy}, play, None)
+
     makers = {
         "raro": shared(),
         **rivals(countdown.solves, config),
-        "log-probability": _plainly(baselines.log_probability, config),
-        "rationalisation": _plainly(baselines.rationalisation, config),
+        "log-probability": _in_groups(baselines.log_probability, config.rival),
+        "rationalisation": _singly(baselines.rationalisation, config.rival),
         "raro-no-tie": shared(rules=Rules(0.0, 0.0)),
         "raro-no-replay": shared(replayed=0.0),
+        "raro-no-pairing": without_pairing,
         "raro-no-verdict": without_verdict,
         "raro-not-shared": apart,
     }
@@ -234,7 +251,7 @@ def brought_along(path: Path, config: Config, device: str) -> Setting:
         mixed = [puzzles[index] for index in order]
         return Problems(mixed[:NUM_SHOWN], mixed[NUM_SHOWN:])
 
-    return Setting(start, problems, countdown.solves, makers, "shared_model")
+    return Setting(start, problems, countdown.solves, makers, "shared_model", again=None)
 
 
 def _both(policy: Learner[Speaker], critic: Learner[Speaker], play: training.Config) -> Made:
@@ -247,25 +264,38 @@ def _both(policy: Learner[Speaker], critic: Learner[Speaker], play: training.Con
 def rivals(solves: Callable[[str, str], bool], config: Config) -> dict[str, Maker]:
     """What RARO is compared with wherever it is played: imitation, the checker's word, and preference."""
 
-    def imitation(speaker: Speaker, play: training.Config) -> Made:
-        policy = learner.begin(speaker, config.rival)
-        # As many texts as the others have answers.
-        longer = dataclasses.replace(play, num_questions=play.num_questions * play.game.num_answers)
-        return Made(training.sft(policy, longer), {"policy": policy}, longer, None)
+    def checked(policy: Learner[Speaker], play: training.Config) -> training.Method:
+        return training.rlvr(policy, solves, play)
 
-    def checked(speaker: Speaker, play: training.Config) -> Made:
-        policy = learner.begin(speaker, config.rival)
-        return Made(training.rlvr(policy, solves, play), {"policy": policy}, play, None)
+    # The loss of DPO holds the policy to its start already.
+    free = dataclasses.replace(config.rival, kl=0.0)
+    return {
+        "rlvr": _in_groups(checked, config.rival),
+        "sft": _singly(training.sft, config.rival),
+        "dpo": _singly(baselines.dpo, free),
+    }
 
-    return {"rlvr": checked, "sft": imitation, "dpo": _plainly(baselines.dpo, config)}
+
+Plain = Callable[[Learner[Speaker], training.Config], training.Method]
+"""A method that needs no more than a policy."""
 
 
-def _plainly(method: Callable[[Learner[Speaker], training.Config], training.Method], config: Config) -> Maker:
-    """A method that needs no more than a policy."""
+def _in_groups(method: Plain, step: learner.Config) -> Maker:
+    """A method that draws a group of answers to each question."""
 
     def make(speaker: Speaker, play: training.Config) -> Made:
-        policy = learner.begin(speaker, config.rival)
+        policy = learner.begin(speaker, step)
         return Made(method(policy, play), {"policy": policy}, play, None)
+
+    return make
+
+
+def _singly(method: Plain, step: learner.Config) -> Maker:
+    """A method with one text to each question: as many questions as the others have answers."""
+
+    def make(speaker: Speaker, play: training.Config) -> Made:
+        num_questions = play.num_questions * play.game.num_answers
+        return _in_groups(method, step)(speaker, dataclasses.replace(play, num_questions=num_questions))
 
     return make
 

@@ -9,12 +9,15 @@ import dataclasses
 import itertools
 import json
 import math
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from tacit.language import learner, models, training
 from tacit.language.demonstrations import Demonstration
@@ -23,6 +26,7 @@ from tacit.language.players import answering
 from tacit.language.rounds import Judge
 from tacit.language.tournament import tournaments
 from tacit.storage import write_atomically
+from tacit.studies import side_by_side
 from tacit.studies.claims import Claim, LackingError, Place, Tell, at_least
 from tacit.studies.raro import low
 from tacit.studies.raro_puzzles import Problems
@@ -58,13 +62,28 @@ class Row(NamedTuple):
 
 
 def table(setting: Setting, config: Config, out: Path, tell: Tell) -> list[Row]:
-    """A row of every method for every seed; those that `out` does not have yet are made now, method by method."""
+    """A row of every method for every seed; those that `out` does not have yet are made now, method by method.
+
+    Where the setting allows it, each core makes one at a time.
+    """
     rows = load_rows(config, out)
-    for method, seed in itertools.product(setting.makers, range(config.num_seeds)):
-        if (method, seed) not in {(row.method, row.seed) for row in rows}:
-            rows.append(make_row(method, seed, setting, config, out, tell))
-            save_row(rows[-1], out)
+    there, num_cores = {(row.method, row.seed) for row in rows}, os.cpu_count() or 1
+    lacking = [part for part in itertools.product(setting.makers, range(config.num_seeds)) if part not in there]
+    if setting.again is None or num_cores == 1:
+        made = (make_row(*part, setting, config, out, tell) for part in lacking)
+    else:
+        made = side_by_side.made(lacking, partial(_making, setting.again, config, out), num_cores, tell)
+    for row in made:
+        save_row(row, out)
+        rows.append(row)
     return rows
+
+
+def _making(again: Callable[[], Setting], config: Config, out: Path) -> Callable[[tuple[str, int], Tell], Row]:
+    """How a process of its own makes rows: on one core, in the setting that is kept in `out`."""
+    torch.set_num_threads(1)
+    setting = again()
+    return lambda part, tell: make_row(*part, setting, config, out, tell)
 
 
 def make_row(method: str, seed: int, setting: Setting, config: Config, out: Path, tell: Tell) -> Row:
@@ -74,11 +93,11 @@ def make_row(method: str, seed: int, setting: Setting, config: Config, out: Path
     made = setting.makers[method](speaker, dataclasses.replace(config.play, seed=seed))
     path = out / f"curve-{method}-{seed}.json"
     curve = {point["round"]: point for point in (json.loads(path.read_text()) if path.exists() else [])}
-    curve[0] = {"round": 0, "right": share_right(speaker, problems.unseen, setting, config)}
+    curve[0] = {"round": 0, "right": right_at_start(seed, speaker, problems, setting, config, out)}
 
     def watch(num_done: int, numbers: dict[str, float]) -> None:
         tell(f"{method}, seed {seed}", num_done, made.config.num_rounds, numbers)
-        if num_done % config.look_every == 0:
+        if num_done % config.look_every == 0 or num_done == made.config.num_rounds:
             right = share_right(speaker, problems.unseen, setting, config)
             # JSON knows no NaN, which is what a figure is of which there was no case.
             known = {name: number for name, number in numbers.items() if not math.isnan(number)}
@@ -88,9 +107,8 @@ def make_row(method: str, seed: int, setting: Setting, config: Config, out: Path
     kept = out / f"{method}-{seed}.safetensors"
     training.train(made.method, made.learners, problems.shown, made.config, watch, kept)
     gain = tournament_gain(speaker, made.judge, problems.unseen, setting, config) if made.judge else None
-    right = share_right(speaker, problems.unseen, setting, config)
     points = [curve[number] for number in sorted(curve)]
-    return Row(method, seed, points[0]["right"], right, gain, time.process_time() - began, points)
+    return Row(method, seed, points[0]["right"], points[-1]["right"], gain, time.process_time() - began, points)
 
 
 def imitated(seed: int, problems: Problems, setting: Setting, config: Config, out: Path, tell: Tell) -> Speaker:
@@ -103,6 +121,16 @@ def imitated(seed: int, problems: Problems, setting: Setting, config: Config, ou
     return policy.speaker
 
 
+def right_at_start(
+    seed: int, speaker: Speaker, problems: Problems, setting: Setting, config: Config, out: Path
+) -> float:
+    """The share of right answers after imitation, which is the same for every method: read from `out`, or found now."""
+    path = out / f"start-{seed}.json"
+    if not path.exists():
+        write_atomically(path, json.dumps(share_right(speaker, problems.unseen, setting, config)).encode())
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def drawn(speaker: Speaker, problems: Sequence[Demonstration], num_each: int, config: Config) -> list[list[str]]:
     """Some answers to each problem, always with the same dice."""
     answer, rng = answering(speaker, config.play.roles, config.play.answer_tokens), np.random.default_rng(3)
@@ -110,12 +138,14 @@ def drawn(speaker: Speaker, problems: Sequence[Demonstration], num_each: int, co
     return [texts[start : start + num_each] for start in range(0, len(texts), num_each)]
 
 
+@training.enough_memory("while answers were counted")
 def share_right(speaker: Speaker, problems: Sequence[Demonstration], setting: Setting, config: Config) -> float:
     """Which part of the drawn answers the checker finds right."""
     asked = zip(problems, drawn(speaker, problems, config.num_each, config), strict=True)
     return float(np.mean([setting.solves(one.question, text) for one, texts in asked for text in texts]))
 
 
+@training.enough_memory("in a tournament")
 def tournament_gain(
     speaker: Speaker, judge: Judge, problems: Sequence[Demonstration], setting: Setting, config: Config
 ) -> float:
@@ -141,12 +171,15 @@ def save_row(row: Row, out: Path) -> None:
 
 
 def claims(rows: Sequence[Row], critic: str) -> list[Claim]:
-    """What the table says of RARO with this kind of critic."""
+    """What the table says of RARO with this kind of critic.
+
+    SFT is given the best point of its curve, from start to end: the strongest imitation there is, since it stops when
+    it answers unseen puzzles best.
+    """
     by = {(row.method, row.seed): row for row in rows}
     seeds = sorted(seed for method, seed in by if method == "raro")
     raro, rlvr = (np.array([by[name, seed].right for seed in seeds]) for name in ("raro", "rlvr"))
-    # Imitation is given the better of its two ends.
-    sft = np.array([max(by["sft", seed].right, by["sft", seed].at_start) for seed in seeds])
+    sft = np.array([max(point["right"] for point in by["sft", seed].curve) for seed in seeds])
     gains = np.array([by["raro", seed].tournament_gain for seed in seeds], float)
     gap = (rlvr - sft).mean()
     # Where the checker itself teaches nothing, there is no way of which a share could be gone.

@@ -1,8 +1,10 @@
 """The table of RARO's study, very small: every row, going on where it was, who may ask the checker, what it claims."""
 
+import copy
 import dataclasses
 import importlib.util
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from tacit.language import from_scratch, training, worked
 from tacit.language.countdown import Form
 from tacit.language.models import ModelError
 from tacit.language.rounds import Config as GameConfig
+from tacit.language.rounds import Memory
 from tacit.language.score_critic import WarmUp
 from tacit.studies import claims, raro, raro_puzzles, raro_rows, raro_table
 from tacit.studies.raro_picture import METHODS
@@ -43,7 +46,9 @@ def made(tmp_path_factory):
     torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("study")
     setting = raro_rows.from_nothing(SCHOOL, CONFIG, out, silent)
-    return setting, out, raro_table.table(setting, CONFIG, out, silent)
+    # One after another, in this process.
+    alone = setting._replace(again=None)
+    return alone, out, raro_table.table(alone, CONFIG, out, silent)
 
 
 def test_every_method_has_its_row_and_its_curve(made) -> None:
@@ -77,6 +82,50 @@ def test_rows_that_are_there_are_not_made_again_and_what_is_missing_is(made, mon
         raro_table.table(setting, dataclasses.replace(CONFIG, num_each=2), out, silent)
     with pytest.raises(ValueError, match="other settings; give another folder"):
         raro_rows.from_nothing(dataclasses.replace(SCHOOL, warm_up=WarmUp(3, 8)), CONFIG, out, silent)
+
+
+def test_a_row_made_in_a_process_of_its_own_is_the_one_made_here(made, monkeypatch, tmp_path) -> None:
+    setting, kept_in, rows = made
+    out, told = shutil.copytree(kept_in, tmp_path / "study"), set()
+    for path in [*out.glob("*raro-0*"), out / "imitation-0.safetensors", out / "start-0.json"]:
+        path.unlink()
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    again = raro_rows.from_nothing(SCHOOL, CONFIG, out, silent)
+    *there, row = raro_table.table(again, CONFIG, out, lambda what, *_: told.add(what))
+    assert len(there) == len(setting.makers) - 1
+    assert row._replace(seconds=0.0) == rows[0]._replace(seconds=0.0)
+    assert told == {"imitation, seed 0", "raro, seed 0"}
+    assert row in raro_table.load_rows(CONFIG, out)
+
+
+def test_every_row_has_as_many_samples_a_round(made, make_model, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(raro_rows, "NUM_SHOWN", 10)
+    monkeypatch.setattr(raro_rows, "NUM_UNSEEN", 1)
+    play = training.Config(
+        GameConfig(num_answers=2, num_verdicts=2), num_questions=4, answer_tokens=8, verdict_tokens=8
+    )
+    config = dataclasses.replace(CONFIG, play=play)
+    large = raro_rows.brought_along(make_model(tmp_path / "model"), config, "cpu")
+    for setting in (made[0], large):
+        shown = setting.problems(0).shown
+        for method, make in setting.makers.items():
+            speaker = copy.deepcopy(setting.start)
+            one = make(speaker, play)
+            step = one.method(shown[: one.config.num_questions], Memory(), np.random.default_rng(0))
+            policy, lessons = step.lessons[0]
+            assert policy.speaker is speaker
+            assert len(lessons[0].weights) == 8, method
+            # DPO has its own answers beside the experts'; and it is held to the start by its own loss.
+            assert method != "dpo" or (len(lessons[1].weights), policy.config.kl) == (8, 0.0)
+
+
+def test_a_row_looks_at_the_start_once_for_all_methods_and_at_the_end_once(made, monkeypatch, tmp_path) -> None:
+    setting, looks = made[0], []
+    monkeypatch.setattr(raro_table, "share_right", lambda *given: looks.append(0) or 0.5)
+    for method in ("sft", "rlvr"):
+        row = raro_table.make_row(method, 0, setting, CONFIG, tmp_path, silent)
+        assert [point["round"] for point in row.curve] == [0, 1, 2]
+    assert len(looks) == 1 + 2 + 2
 
 
 def test_a_row_that_was_stopped_ends_as_one_that_was_not(made, monkeypatch, tmp_path) -> None:
@@ -141,7 +190,11 @@ def test_what_is_shown_what_is_kept_back_and_what_schools_a_model_are_apart(rng)
 
 def test_claims_by_hand() -> None:
     rows = [Row("rlvr", seed, 0.1, 0.6, None, 0.0, []) for seed in range(3)]
-    rows += [Row("sft", seed, 0.2, 0.1, None, 0.0, []) for seed in range(3)]
+    # Imitation is best at the start, on the way or at the end.
+    curves = [[{"right": right} for right in curve] for curve in ((0.2, 0.1, 0.1), (0.1, 0.2, 0.0), (0.1, 0.1, 0.2))]
+    rows += [
+        Row("sft", seed, curve[0]["right"], curve[-1]["right"], None, 0.0, curve) for seed, curve in enumerate(curves)
+    ]
     rows += [Row("raro", seed, 0.2, right, 0.1, 0.0, []) for seed, right in enumerate((0.3, 0.4, 0.5))]
     found = {one.name: one for one in raro_table.claims(rows, "c")}
     assert found["raro_minus_sft@c"].measured == pytest.approx(0.2)
@@ -171,7 +224,15 @@ def test_a_model_that_is_brought_along_plays_every_row(make_model, monkeypatch, 
     place = claims.Place(tmp_path / "out", make_model(tmp_path / "model"))
     found = raro.make_at("full", place, silent)
     assert {one.name.partition("@")[2] for one in found} == {"shared_model"}
-    assert len(list((tmp_path / "out").glob("row-*"))) == 20
+    assert len(list((tmp_path / "out").glob("row-*"))) == 22
+
+
+def test_memory_that_runs_out_while_answers_are_counted_is_said(made, monkeypatch) -> None:
+    setting = made[0]
+    monkeypatch.setattr(raro_table, "drawn", lambda *given: torch.empty(2**55))
+    for count in (raro_table.share_right, partial(raro_table.tournament_gain, judge=lambda *_: None)):
+        with pytest.raises(training.TrainingError, match=r"^Memory ran out .*the last checkpoint is whole\.$"):
+            count(setting.start, problems=[], setting=setting, config=CONFIG)
 
 
 def test_what_is_lacking_is_said_in_one_sentence(monkeypatch, tmp_path) -> None:
