@@ -11,6 +11,8 @@ and what would then be believed: the network reads the imagined history just as 
 The search itself is `planning.tree_search`. Its model knows no house and is never told that one is finished.
 """
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import equinox as eqx
@@ -18,24 +20,28 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float16, Int, Key
 
+from tacit.assistants import greedy
 from tacit.assistants.greedy import Greedy, Knowledge, Thoughts
 from tacit.assistants.greedy import Skill as Reader
-from tacit.core import ASSISTANT, HUMAN, Assistant
+from tacit.core import ASSISTANT, HUMAN, Assistant, Game, Human
 from tacit.games.building import actions as factored
 from tacit.games.building import history
 from tacit.games.building.actions import EditLogits, certain
 from tacit.games.building.blocks import FIRST_PLACEABLE
-from tacit.games.building.game import BuildingGame, Observation, State
+from tacit.games.building.game import BuildingGame, Observation, State, building_game
 from tacit.games.building.hand import earned, gains, worth
 from tacit.games.building.history import History
 from tacit.learning.networks import Counsel, CounselNetwork
-from tacit.planning.tree_policies import TreePolicy
+from tacit.planning.tree_policies import Gumbel, TreePolicy
 from tacit.planning.tree_search import Config, Leaf, Search, SearchModel, prune, search
+from tacit.storage import load_weights, shipped
 
 SHARPNESS = 6.0
 """κ: logits of the prior per block that an action is worth."""
 NUM_CANDIDATES = 16
 """Actions that a node considers."""
+PLAYING = Config(num_simulations=50, max_depth=8)
+"""How much is searched before an action."""
 
 
 class Skill(eqx.Module):
@@ -58,27 +64,54 @@ class Node(NamedTuple):
     """Weights of the person's first choices."""
 
 
+class Glance(NamedTuple):
+    """What comes to mind at a moment, before any search."""
+
+    said: Counsel
+    belief: Float[Array, "X Y Z M"]
+    prior: Float[Array, " F"]
+    """Logits of the first choices without the policy head's part; -inf for what is not legal."""
+
+
+def everything(past: History) -> History:
+    """All that `games.building.history` keeps."""
+    return past
+
+
 class Foresight(SearchModel):
     """The building game with a network in place of what nobody knows: the house and the person."""
 
     game: BuildingGame
     skill: Skill
-    num_candidates: int = eqx.field(static=True)
+    num_candidates: int = eqx.field(static=True, default=NUM_CANDIDATES)
+    recall: Callable[[History], History] = eqx.field(static=True, default=everything)
+    """What the network is shown of the past."""
 
-    def look(self, seen: Observation, past: History, evidence: Float[Array, "X Y Z M"]) -> Leaf:
-        """The node of a moment, its candidates and its value."""
-        said = self.skill.network(*history.view(past, seen))
+    def glance(self, seen: Observation, past: History, evidence: Float[Array, "X Y Z M"] | float = 0.0) -> Glance:
+        """What the network makes of a moment."""
+        said = self.skill.network(*history.view(self.recall(past), seen))
         belief = jax.nn.softmax(said.heads.goal + evidence)
-        human = factored.first_choices(foreseen(said, belief), seen.legal[HUMAN])
-        prior = factored.first_choices(self.promise(belief, seen), seen.legal[ASSISTANT]) + advised(said)
-        choices, logits = prune(prior, self.num_candidates)
+        return Glance(said, belief, self.prior(belief, seen))
+
+    def prior(self, belief: Float[Array, "X Y Z M"], seen: Observation) -> Float[Array, " F"]:
+        """What to try first before training, over the first choices."""
+        return factored.first_choices(self.promise(belief, seen), seen.legal[ASSISTANT])
+
+    def actions(self, choices: Int[Array, "*K"], belief: Float[Array, "X Y Z M"]) -> Int[Array, "*K"]:
+        """The actions that begin with these first choices; a block is of the kind that is likeliest there."""
         cell = jnp.clip(choices - 1, 0, self.game.num_cells - 1)
         rows = belief.reshape(self.game.num_cells, -1)
         kind = jnp.argmax(rows[cell, FIRST_PLACEABLE:], -1).astype(jnp.int32) + FIRST_PLACEABLE
-        actions = factored.chosen(choices, kind, self.game.num_kinds, self.game.num_cells)
+        return factored.chosen(choices, kind, self.game.num_kinds, self.game.num_cells)
+
+    def look(self, seen: Observation, past: History, evidence: Float[Array, "X Y Z M"]) -> Leaf:
+        """The node of a moment, its candidates and its value."""
+        said, belief, prior = self.glance(seen, past, evidence)
+        human = factored.first_choices(foreseen(said, belief), seen.legal[HUMAN])
+        choices, logits = prune(prior + advised(said), self.num_candidates)
         node = Node(seen, past, evidence.astype(jnp.float16), belief.astype(jnp.float16), factored.weights(human))
         discount = jnp.where(seen.time < self.game.horizon, self.game.discount, 0.0)
-        return Leaf(node, actions, logits, said.value, discount)
+        return Leaf(node, self.actions(choices, belief), logits, said.value, discount)
 
     def promise(self, belief: Float[Array, "X Y Z M"], seen: Observation) -> EditLogits:
         """What to try first before training: what is worth something by the belief, or leads to it."""
@@ -136,6 +169,8 @@ class AssistanceZero(Assistant):
     policy: TreePolicy
     config: Config = eqx.field(static=True)
     num_candidates: int = eqx.field(static=True, default=NUM_CANDIDATES)
+    recall: Callable[[History], History] = eqx.field(static=True, default=everything)
+    """What the search is shown of the past."""
 
     @property
     def reader(self) -> Greedy:
@@ -154,7 +189,7 @@ class AssistanceZero(Assistant):
 
     def consider(self, memory: Knowledge, key: Key[Array, ""]) -> Search:
         """What the search finds, with one row: from what is known now."""
-        model = Foresight(self.game, self.skill, self.num_candidates)
+        model = Foresight(self.game, self.skill, self.num_candidates, self.recall)
         root = model.look(memory.last, memory.history, memory.belief.evidence)
         return search(model, jax.tree.map(lambda leaf: leaf[None], root), self.policy, self.config, key)
 
@@ -169,3 +204,22 @@ class AssistanceZero(Assistant):
     def thoughts(self, memory: Knowledge) -> Thoughts:
         """What each cell probably should be."""
         return self.reader.thoughts(memory)
+
+
+def untrained(game: BuildingGame) -> Skill:
+    """What training starts from: the learned belief that comes with tacit; policy and value heads say 0."""
+    reader = greedy.load_skill(game, shipped("belief-small"))
+    return Skill(CounselNetwork(reader.network, jax.random.key(0)), reader.threshold)
+
+
+def load_skill(game: BuildingGame, path: Path) -> Skill:
+    """The skill in a file of weights. Raises StorageError, in one sentence, for one of something else."""
+    return load_weights(path, untrained(game))
+
+
+def make(game: Game, human: Human, weights: Path | None = None) -> AssistanceZero:
+    """The assistant with these weights. None come with tacit: without, it searches on the belief of `greedy` alone."""
+    del human
+    building = building_game(game, "The assistant 'assistancezero'")
+    skill = untrained(building) if weights is None else load_skill(building, weights)
+    return AssistanceZero(building, skill, Gumbel(scale=0.0), PLAYING)

@@ -71,11 +71,15 @@ class Greedy(Assistant):
 
     def read(self, memory: Knowledge, observation: Observation) -> Knowledge:
         """What is known after this observation."""
-        seen = history.watch(memory.history, memory.last, observation)
-        seen = jax.tree.map(lambda new, old: jnp.where(observation.time > 0, new, old), seen, memory.history)
+        seen = self.follow(memory, observation)
         heads = self.skill.network(*history.view(seen, observation))
         belief = VoxelBelief(heads.goal, memory.belief.evidence).update(self.not_that(memory.last, observation))
         return Knowledge(belief, seen, observation, heads)
+
+    def follow(self, memory: Knowledge, observation: Observation) -> History:
+        """The history up to this observation."""
+        seen = history.watch(memory.history, memory.last, observation)
+        return jax.tree.map(lambda new, old: jnp.where(observation.time > 0, new, old), seen, memory.history)
 
     def not_that(self, before: Observation, after: Observation) -> Float[Array, "X Y Z M"]:
         """What it tells that the human breaks a block of the assistant's: it was probably wrong."""

@@ -8,17 +8,19 @@ The first term is the prior that AssistanceZero's search starts from, so that wh
 policy. Of which kind a block is, the belief says. The temperature is that of Laidlaw et al. 2025 (arXiv 2504.07091).
 """
 
-import jax
-from jaxtyping import Array, Float, Key
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Key
 
-from tacit.assistants.assistancezero import NUM_CANDIDATES, Foresight, Skill
+from tacit.assistants.assistancezero import Foresight, Skill, advised
 from tacit.assistants.greedy import Greedy, Knowledge, Thoughts
 from tacit.assistants.greedy import Skill as Reader
+from tacit.beliefs.voxels import VoxelBelief
 from tacit.core import Assistant
-from tacit.games.building import hand, history
-from tacit.games.building.actions import EditLogits
+from tacit.games.building import hand
+from tacit.games.building.actions import EditLogits, parted
 from tacit.games.building.game import BuildingGame, Observation
-from tacit.learning.networks import Counsel
+from tacit.planning.tree_search import prune
 
 TEMPERATURE = 0.3
 
@@ -29,6 +31,9 @@ class Intuition(Assistant):
     game: BuildingGame
     skill: Skill
     temperature: float = TEMPERATURE
+    num_candidates: int | None = eqx.field(static=True, default=None)
+    """How many first choices it chooses among, the likeliest; None for all. A search teaches the policy head nothing of
+    those that it does not consider."""
 
     @property
     def reader(self) -> Greedy:
@@ -42,30 +47,18 @@ class Intuition(Assistant):
     def logits(self, memory: Knowledge, observation: Observation, key: Key[Array, ""]) -> tuple[EditLogits, Knowledge]:
         """Read the history anew, and do what comes to mind."""
         del key
-        memory = self.reader.read(memory, observation)
-        said = self.skill.network(*history.view(memory.history, observation))
-        thought = first_thought(self.game, self.skill, said, memory.belief.probabilities, observation)
-        return sharpened(thought, self.temperature), memory
+        past = self.reader.follow(memory, observation)
+        evidence = memory.belief.evidence + self.reader.not_that(memory.last, observation)
+        said, belief, prior = Foresight(self.game, self.skill).glance(observation, past, evidence)
+        choices = prior + advised(said)
+        if self.num_candidates is not None:
+            slots, logits = prune(choices, self.num_candidates)
+            choices = jnp.full_like(choices, -jnp.inf).at[slots].set(logits)
+        rest, place, remove, move = parted(choices / self.temperature)
+        kind = hand.SHARPNESS * belief.reshape(self.game.num_cells, -1)
+        known = Knowledge(VoxelBelief(said.heads.goal, evidence), past, observation, said.heads)
+        return EditLogits(rest, place, kind, remove, move), known
 
     def thoughts(self, memory: Knowledge) -> Thoughts:
         """What each cell probably should be."""
         return self.reader.thoughts(memory)
-
-
-def first_thought(
-    game: BuildingGame, skill: Skill, said: Counsel, belief: Float[Array, "X Y Z M"], seen: Observation
-) -> EditLogits:
-    """Log P(a) at temperature 1, but for a constant."""
-    promise = Foresight(game, skill, NUM_CANDIDATES).promise(belief, seen)
-    return EditLogits(
-        promise.rest + said.rest,
-        promise.place + said.place.reshape(-1),
-        hand.SHARPNESS * promise.kind,
-        promise.remove + said.remove.reshape(-1),
-        promise.move + said.move,
-    )
-
-
-def sharpened(logits: EditLogits, temperature: float) -> EditLogits:
-    """The same preferences at another temperature; the kind of a block is left as sure as it is."""
-    return jax.tree.map(lambda logit: logit / temperature, logits)._replace(kind=logits.kind)

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt8
 
 from tacit.learning.goals import fit, seen
+from tacit.learning.lessons import Losses as Fit
 from tacit.learning.lessons import Schedule, Task
 from tacit.learning.moments import Moment, every_way, other_names, renamed
 from tacit.learning.networks import Counsel, CounselNetwork
@@ -133,7 +134,7 @@ class Advice(Task):
         """All five terms."""
         return losses(network, lessons, self.config)
 
-    def compared(self, fit: Losses) -> None:
+    def compared(self, fit: Fit) -> None:
         """Nothing: the newest made the policies, values and beliefs to be like; the rest says little of how it acts."""
         del fit
 

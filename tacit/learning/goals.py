@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from tacit.learning.lessons import Losses as Fit
 from tacit.learning.lessons import Schedule, Task
 from tacit.learning.moments import Moment, every_way, other_names, renamed, unpacked
 from tacit.learning.networks import Heads, Sizes, VoxelNetwork
@@ -95,7 +96,7 @@ class Goals(Task):
         """Of goals and actions."""
         return losses(network, lessons, self.config.action_weight)
 
-    def compared(self, fit: Losses) -> Float[Array, ""]:
+    def compared(self, fit: Fit) -> Float[Array, ""]:
         """All of it: houses and people are as they are, whatever the network said of them."""
         return fit.total
 

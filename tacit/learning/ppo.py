@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, Key
 
 from tacit.learning.counsel import Lesson, flat, log_probs, reworded
 from tacit.learning.goals import fit, seen
+from tacit.learning.lessons import Losses as Fit
 from tacit.learning.lessons import Schedule, Task
 from tacit.learning.networks import Counsel, CounselNetwork
 
@@ -133,7 +134,7 @@ class Trying(Task):
         """All terms."""
         return losses(network, lessons, self.config)
 
-    def compared(self, fit: Losses) -> None:
+    def compared(self, fit: Fit) -> None:
         """Nothing: the newest network chose what was tried, and its values are part of the advantages."""
         del fit
 

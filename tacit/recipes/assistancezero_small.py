@@ -5,7 +5,6 @@ its actions, and the network learns what the searches ended on, what followed, w
 did. The people are builders drawn anew every episode, the houses those of the train split.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,32 +12,27 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
-from tacit.assistants.assistancezero import AssistanceZero, Foresight, Node, Skill
-from tacit.assistants.greedy import load_skill
+from tacit.assistants.assistancezero import PLAYING, AssistanceZero, Foresight, Node, Skill, everything, untrained
 from tacit.core import ASSISTANT, Assistant, Human
 from tacit.evaluation.compare import Contender, Contest, run
 from tacit.evaluation.metrics import BUILDING_FIGURES
 from tacit.games import building_small
 from tacit.games.building import actions as factored
-from tacit.games.building import history
 from tacit.games.building.game import BuildingGame
 from tacit.games.building.history import History
 from tacit.humans import builder
 from tacit.learning.counsel import FULL, Advice, Choices, Config, Lesson
 from tacit.learning.lessons import LessonTrainer, Source
 from tacit.learning.moments import Moment
-from tacit.learning.networks import Counsel, CounselNetwork
+from tacit.learning.networks import CounselNetwork
 from tacit.planning.tree_policies import Gumbel
 from tacit.planning.tree_search import Config as Search
 from tacit.planning.tree_search import Leaf, search
 from tacit.recipes.belief_small import HelpedBuilding, World
-from tacit.storage import shipped
 
 TRAINING = Search(num_simulations=16, max_depth=8)
-PLAYING = Search(num_simulations=50, max_depth=8)
-NUM_CANDIDATES = 16
 CONFIG = Config(num_rounds=60, num_updates=48, num_worlds=256, num_held_out=16, learning_rate=0.01, patience=60)
 NUM_TRIALS = 64
 """Episodes that the finished assistant is tried in."""
@@ -56,11 +50,6 @@ class Turn(NamedTuple):
     """The network's own, before it searched."""
 
 
-def everything(past: History) -> History:
-    """All that `games.building.history` keeps."""
-    return past
-
-
 class SearchedBuilding(Source):
     """People who build, in worlds where the assistant searches before it acts."""
 
@@ -74,7 +63,7 @@ class SearchedBuilding(Source):
     trace: float = 0.9
     """λ of the returns: G = r + γ ((1 - λ) V' + λ G')."""
     recall: Callable[[History], History] = everything
-    """What is remembered of the past from one turn to the next."""
+    """What the network is shown of the past, in the search too."""
 
     @property
     def game(self) -> BuildingGame:
@@ -87,13 +76,14 @@ class SearchedBuilding(Source):
 
     def collect(self, worlds: World, network: CounselNetwork, key: Key[Array, ""]) -> tuple[World, Lesson]:
         """Search and act, then look back at what followed each turn."""
-        model = Foresight(self.game, Skill(network, self.threshold), NUM_CANDIDATES)
+        model = Foresight(self.game, Skill(network, self.threshold), recall=self.recall)
+        num = self.num_moments * self.every
         worlds, turns = jax.lax.scan(
-            lambda worlds, key: self.turn(model, worlds, key),
+            lambda worlds, now: self.turn(model, worlds, *now),
             worlds,
-            jax.random.split(key, self.num_moments * self.every),
+            (jnp.arange(num) == 0, jax.random.split(key, num)),
         )
-        last = jax.vmap(lambda world: self.root(model, self.recalled(world)).value)(worlds)
+        last = jax.vmap(lambda world: self.root(model, world).value)(worlds)
         returns = looking_back(turns.reward, turns.discount, turns.value, last, self.trace)
         lessons = turns.lesson._replace(value=returns)
         return worlds, jax.tree.map(lambda leaf: jnp.swapaxes(leaf[:: self.every], 0, 1), lessons)
@@ -103,12 +93,11 @@ class SearchedBuilding(Source):
         nothing = jnp.zeros((*self.game.shape, self.game.num_kinds))
         return model.look(self.game.observe(world.state)[ASSISTANT], world.history, nothing)
 
-    def turn(self, model: Foresight, worlds: World, key: Key[Array, ""]) -> tuple[World, Turn]:
-        """One turn in every world; those whose episode is over begin another first."""
+    def turn(self, model: Foresight, worlds: World, begins: Bool[Array, ""], key: Key[Array, ""]) -> tuple[World, Turn]:
+        """One turn in every world, which `begins` the round or not; those whose episode is over begin another first."""
         num = len(worlds.last_turn)
         renew_key, search_key, play_key = jax.random.split(key, 3)
-        worlds = jax.vmap(self.helped.renew)(worlds, jax.random.split(renew_key, num))
-        worlds = jax.vmap(self.recalled)(worlds)
+        worlds = jax.vmap(self.helped.renew, (0, 0, None))(worlds, jax.random.split(renew_key, num), begins)
         roots = jax.vmap(lambda world: self.root(model, world))(worlds)
         found = search(model, roots, self.policy, self.config, search_key)
         after, human = jax.vmap(self.helped.play)(worlds, found.action, jax.random.split(play_key, num))
@@ -116,39 +105,17 @@ class SearchedBuilding(Source):
         def one(world: World, root: Leaf, tried: Int[Array, " K"], weights: Float[Array, " K"], human: Array) -> Lesson:
             node: Node = root.embedding
             belief = node.belief.astype(jnp.float32)
-            prior = factored.first_choices(model.promise(belief, node.seen), node.seen.legal[ASSISTANT])
+            prior = model.prior(belief, node.seen)
             slots = factored.first_choice(tried, self.game.num_kinds, self.game.num_cells)
             considered = jnp.zeros_like(prior, bool).at[slots].set(jnp.take(prior, slots) > -jnp.inf)
             improved = jnp.zeros_like(prior).at[slots].add(weights)
-            moment = self.helped.moment(world, self.helped.view(world), human)
+            shown = self.helped.view(world._replace(history=self.recall(world.history)))
+            moment = self.helped.moment(world, shown, human)
             return written(moment, jnp.where(considered, prior, -jnp.inf), improved, belief, root.value)
 
         lessons = jax.vmap(one)(worlds, roots, found.actions, found.weights, human)
         rewards, over = jax.vmap(self.helped.earned)(worlds, after), jax.vmap(self.helped.over)(after)
         return after, Turn(lessons, rewards.sum(-1), jnp.where(over, 0.0, self.game.discount), roots.value)
-
-    def recalled(self, world: World) -> World:
-        """The world with what is remembered of its past."""
-        return world._replace(history=self.recall(world.history))
-
-
-class Glance(NamedTuple):
-    """What the network makes of a moment without a search."""
-
-    said: Counsel
-    belief: Float[Array, "X Y Z M"]
-    prior: Float[Array, " F"]
-    """Logits without the network's part, rounded as they are kept; -inf for what is not legal."""
-
-
-def glance(game: BuildingGame, skill: Skill, world: World) -> Glance:
-    """What the assistant sees, believes and would do first."""
-    seen = game.observe(world.state)[ASSISTANT]
-    said = skill.network(*history.view(world.history, seen))
-    belief = jax.nn.softmax(said.heads.goal)
-    promise = Foresight(game, skill, NUM_CANDIDATES).promise(belief, seen)
-    prior = factored.first_choices(promise, seen.legal[ASSISTANT])
-    return Glance(said, belief, prior.astype(jnp.float16).astype(jnp.float32))
 
 
 def written(
@@ -166,9 +133,8 @@ def written(
 
 def planes(choices: Float[Array, " F"], shape: tuple[int, ...]) -> Choices:
     """Numbers of first choices, each in its place in a world of this shape."""
-    num = math.prod(shape)
-    rest, place, remove, move = jnp.split(choices.astype(jnp.float16), (1, 1 + num, 1 + 2 * num))
-    return Choices(place.reshape(shape), remove.reshape(shape), move, rest[0])
+    rest, place, remove, move = factored.parted(choices.astype(jnp.float16))
+    return Choices(place.reshape(shape), remove.reshape(shape), move, rest)
 
 
 def looking_back(
@@ -222,8 +188,8 @@ def trainer(config: Config) -> LessonTrainer:
     """The training with any config."""
     game = building_small.make("train")
     human = builder.make(game)
-    reader = load_skill(game, shipped("belief-small"))
-    network = CounselNetwork(reader.network, jax.random.key(0))
+    start = untrained(game)
     helped = HelpedBuilding(game=game, human=human, unhelped=0.0)
-    source = SearchedBuilding(helped=helped, threshold=reader.threshold, policy=Gumbel(), config=TRAINING)
-    return LessonTrainer(config, source, Advice(config, network, game.num_kinds), Trial(game, human, reader.threshold))
+    source = SearchedBuilding(helped=helped, threshold=start.threshold, policy=Gumbel(), config=TRAINING)
+    advice = Advice(config, start.network, game.num_kinds)
+    return LessonTrainer(config, source, advice, Trial(game, human, start.threshold))

@@ -51,6 +51,7 @@ class World(NamedTuple):
     threshold: Float[Array, ""]
     """How bold the help is."""
     last_turn: Int[Array, ""]
+    """When it may be cut short."""
 
 
 class HelpedBuilding(Source):
@@ -103,14 +104,17 @@ class HelpedBuilding(Source):
         worlds, moments = jax.lax.scan(some, worlds, jax.random.split(play_key, self.num_moments))
         return worlds, jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), moments)
 
-    def renew(self, world: World, key: Key[Array, ""]) -> World:
-        """The world, or a fresh one if its episode is over."""
-        over = self.over(world)
+    def renew(self, world: World, key: Key[Array, ""], may_cut: bool | Bool[Array, ""] = True) -> World:
+        """The world, or a fresh one if its episode is over, or was to be cut short by now and may be.
+
+        Where it matters what follows a turn, cut between rounds alone: a round ends in what is hoped for from there.
+        """
+        over = self.over(world) | (may_cut & (world.state.time >= world.last_turn))
         return jax.tree.map(lambda new, old: jnp.where(over, new, old), self.fresh(key), world)
 
     def over(self, world: World) -> Bool[Array, ""]:
-        """Whether the episode has ended."""
-        return self.game.finished(world.house, world.state) | (world.state.time >= world.last_turn)
+        """Whether the episode has ended by itself."""
+        return self.game.finished(world.house, world.state) | (world.state.time >= self.game.horizon)
 
     def earned(self, before: World, after: World) -> Float[Array, "2"]:
         """What a turn really earned, by player."""

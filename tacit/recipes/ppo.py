@@ -16,25 +16,22 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
-from tacit.assistants.assistancezero import Skill, advised
-from tacit.assistants.greedy import load_skill
+from tacit.assistants.assistancezero import Foresight, Skill, advised, untrained
 from tacit.assistants.intuition import Intuition
 from tacit.core import ASSISTANT
 from tacit.games import building_small
 from tacit.games.building import actions as factored
-from tacit.games.building.blocks import FIRST_PLACEABLE
-from tacit.games.building.game import BuildingGame
+from tacit.games.building.game import BuildingGame, Observation
 from tacit.humans import builder
 from tacit.learning import ppo
 from tacit.learning.counsel import Lesson
 from tacit.learning.lessons import LessonTrainer, Source
 from tacit.learning.networks import CounselNetwork
 from tacit.learning.ppo import Tried, Trying
-from tacit.recipes.assistancezero_small import Trial, glance, looking_back, written
+from tacit.recipes.assistancezero_small import Trial, looking_back, written
 from tacit.recipes.belief_small import HelpedBuilding, World
-from tacit.storage import shipped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,30 +77,33 @@ class TriedBuilding(Source):
 
     def collect(self, worlds: World, network: CounselNetwork, key: Key[Array, ""]) -> tuple[World, Tried]:
         """Act, then look back at how it turned out beside what was hoped for."""
-        num, skill = len(worlds.last_turn), Skill(network, self.threshold)
+        num, model = len(worlds.last_turn), Foresight(self.game, Skill(network, self.threshold))
 
-        def some(worlds: World, key: Key[Array, ""]) -> tuple[World, Turn]:
-            return jax.vmap(lambda world, key: self.turn(skill, world, key))(worlds, jax.random.split(key, num))
+        def some(worlds: World, now: tuple[Bool[Array, ""], Key[Array, ""]]) -> tuple[World, Turn]:
+            begins, key = now
+            return jax.vmap(lambda world, key: self.turn(model, world, begins, key))(worlds, jax.random.split(key, num))
 
-        worlds, turns = jax.lax.scan(some, worlds, jax.random.split(key, self.num_moments))
-        last = jax.vmap(lambda world: glance(self.game, skill, world).said.value)(worlds)
+        begins = jnp.arange(self.num_moments) == 0
+        worlds, turns = jax.lax.scan(some, worlds, (begins, jax.random.split(key, self.num_moments)))
+        last = jax.vmap(lambda world: model.glance(self.seen(world), world.history).said.value)(worlds)
         gained = advantages(turns.reward, turns.discount, turns.value, last, self.trace)
         lessons = turns.lesson._replace(value=gained + turns.value)
         tried = Tried(lessons, turns.log_prob, (gained - gained.mean()) / (gained.std() + 1e-6))
         return worlds, jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), tried)
 
-    def turn(self, skill: Skill, world: World, key: Key[Array, ""]) -> tuple[World, Turn]:
-        """One turn; a world whose episode is over begins another first."""
+    def seen(self, world: World) -> Observation:
+        """What the assistant sees of a world."""
+        return self.game.observe(world.state)[ASSISTANT]
+
+    def turn(self, model: Foresight, world: World, begins: Bool[Array, ""], key: Key[Array, ""]) -> tuple[World, Turn]:
+        """One turn, which `begins` the round or not; a world whose episode is over begins another first."""
         renew_key, act_key, play_key = jax.random.split(key, 3)
-        world = self.helped.renew(world, renew_key)
-        said, belief, prior = glance(self.game, skill, world)
+        world = self.helped.renew(world, renew_key, begins)
+        said, belief, prior = model.glance(self.seen(world), world.history)
+        prior = prior.astype(jnp.float16).astype(jnp.float32)  # as it is kept
         log_p = jax.nn.log_softmax(prior + advised(said))
         choice = factored.draw(jnp.exp(log_p), jax.random.uniform(act_key))
-        cell = jnp.clip(choice - 1, 0, self.game.num_cells - 1)
-        kinds = belief.reshape(self.game.num_cells, -1)[cell, FIRST_PLACEABLE:]
-        kind = jnp.argmax(kinds).astype(jnp.int32) + FIRST_PLACEABLE
-        answer = factored.chosen(choice, kind, self.game.num_kinds, self.game.num_cells)
-        after, human = self.helped.play(world, answer, play_key)
+        after, human = self.helped.play(world, model.actions(choice, belief), play_key)
         moment = self.helped.moment(world, self.helped.view(world), human)
         lesson = written(moment, prior, jnp.zeros_like(prior).at[choice].set(1.0), belief, said.value)
         reward = self.reward(self.helped.earned(world, after))
@@ -135,9 +135,8 @@ def make(data: Path | None) -> LessonTrainer:
 def trainer(config: Config) -> LessonTrainer:
     """The training with any config."""
     game = building_small.make("train")
-    human, reader = builder.make(game), load_skill(game, shipped("belief-small"))
-    network = CounselNetwork(reader.network, jax.random.key(0))
+    human, start = builder.make(game), untrained(game)
     helped = HelpedBuilding(game=game, human=human, unhelped=0.0)
-    source = TriedBuilding(helped=helped, threshold=reader.threshold, trace=config.trace, own=config.own)
-    trial = Trial(game, human, reader.threshold, Intuition)
-    return LessonTrainer(config, source, Trying(config, network, game.num_kinds), trial)
+    source = TriedBuilding(helped=helped, threshold=start.threshold, trace=config.trace, own=config.own)
+    trial = Trial(game, human, start.threshold, Intuition)
+    return LessonTrainer(config, source, Trying(config, start.network, game.num_kinds), trial)

@@ -16,8 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from tacit.assistants.assistancezero import Skill
-from tacit.assistants.greedy import load_skill
+from tacit.assistants.assistancezero import Foresight, Skill, untrained
 from tacit.assistants.intuition import Intuition
 from tacit.core import ASSISTANT, HUMAN, Human, Memory
 from tacit.games import building_small
@@ -30,9 +29,8 @@ from tacit.learning import counsel
 from tacit.learning.counsel import Advice, Lesson
 from tacit.learning.lessons import LessonTrainer, Source
 from tacit.learning.networks import CounselNetwork
-from tacit.recipes.assistancezero_small import Trial, glance, written
+from tacit.recipes.assistancezero_small import Trial, written
 from tacit.recipes.belief_small import NEVER, HelpedBuilding, World
-from tacit.storage import shipped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +125,8 @@ class ShownBuilding(Source):
     def lesson(self, network: CounselNetwork, world: World, human: Int[Array, ""], answer: Int[Array, ""]) -> Lesson:
         """What is to be learned from this turn, in which the person and the teacher did this."""
         game = self.helped.game
-        _, belief, prior = glance(game, Skill(network, self.threshold), world)
+        model, seen = Foresight(game, Skill(network, self.threshold)), game.observe(world.state)[ASSISTANT]
+        _, belief, prior = model.glance(seen, world.history)
         done = factored.first_choice(answer, game.num_kinds, game.num_cells)
         moment = self.helped.moment(world, self.helped.view(world), human)
         return written(moment, prior, jnp.zeros_like(prior).at[done].set(1.0), belief, jnp.zeros(()))
@@ -152,14 +151,13 @@ def make(data: Path | None) -> LessonTrainer:
 def trainer(config: Config) -> LessonTrainer:
     """The training with any config."""
     game = building_small.make("train")
-    reader = load_skill(game, shipped("belief-small"))
-    return imitating(config, CounselNetwork(reader.network, jax.random.key(0)), Bystander(game.num_kinds))
+    return imitating(config, untrained(game).network, Bystander(game.num_kinds))
 
 
 def imitating(config: Config, network: CounselNetwork, human: Human) -> LessonTrainer:
     """The training of a network, beside somebody."""
     game = building_small.make("train")
-    person, threshold = builder.make(game), load_skill(game, shipped("belief-small")).threshold
+    person, threshold = builder.make(game), untrained(game).threshold
     helped = HelpedBuilding(game=game, human=human, unhelped=0.0)
     source = ShownBuilding(helped=helped, teacher=person, threshold=threshold)
     return LessonTrainer(

@@ -9,17 +9,12 @@ these, from the learned belief.
 import dataclasses
 from pathlib import Path
 
-import equinox as eqx
-import jax
-
-from tacit.assistants.assistancezero import Skill
-from tacit.assistants.greedy import load_skill
+from tacit.assistants.assistancezero import load_skill, untrained
 from tacit.games import building_small
 from tacit.humans import builder
 from tacit.learning.lessons import LessonTrainer
 from tacit.learning.networks import CounselNetwork
 from tacit.recipes import pretrained
-from tacit.storage import load_weights, shipped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +34,7 @@ def make(data: Path | None) -> LessonTrainer:
 def start(weights: Path | None) -> CounselNetwork:
     """The network to go on from. Raises StorageError for a file that is none of an assistant with a policy."""
     game = building_small.make("train")
-    reader = load_skill(game, shipped("belief-small"))
-    skill = Skill(CounselNetwork(reader.network, jax.random.key(0)), reader.threshold)
-    if weights is None:
-        return skill.network
-    return load_weights(weights, eqx.filter_eval_shape(lambda: skill)).network
+    return (untrained(game) if weights is None else load_skill(game, weights)).network
 
 
 def trainer(config: Config, network: CounselNetwork) -> LessonTrainer:

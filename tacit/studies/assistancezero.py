@@ -9,6 +9,7 @@ Rewards are those of the first turns (`Config.early`): by the end nearly every h
 """
 
 import dataclasses
+import itertools
 import json
 import tempfile
 import time
@@ -22,6 +23,7 @@ import numpy as np
 from tacit.assistants.assistancezero import Skill
 from tacit.evaluation.compare import Contender, Contest, run
 from tacit.games import building_small
+from tacit.humans import builder
 from tacit.learning.lessons import LessonTrainer
 from tacit.learning.networks import CounselNetwork
 from tacit.learning.training import TrainingError, not_a_number, train
@@ -36,7 +38,8 @@ from tacit.storage import (
     save_weights,
     write_atomically,
 )
-from tacit.studies.assistancezero_rows import LEARNERS, ROWS, STARTS_FROM, Budget, untrained
+from tacit.storage.weights import is_array
+from tacit.studies.assistancezero_rows import LEARNERS, ROWS, STARTS_FROM, Budget, Play, untrained
 from tacit.studies.assistancezero_table import Counts, Played, judged, table
 from tacit.studies.claims import Claim, Place, Tell, default_place, silent
 
@@ -93,13 +96,23 @@ def make_at(tier: str, place: Place, tell: Tell) -> list[Claim]:
             said = found[-1].missing or "played"
             tell(f"{part.row}, seed {part.seed}: {said}", len(found), len(every), {})
     keep_table(config, found, place.out)
-    return judged(tuple(config.num_episodes), found)[0]
+    return claimed(config, found)
 
 
 def keep_table(config: Config, found: Sequence[Played], out: Path) -> None:
     """Write what there is of the table, atomically."""
-    told = table({name: seeds(name, config) for name in config.rows}, tuple(config.num_episodes), found)
+    told = table(wanted(config), tuple(config.num_episodes), found)
     write_atomically(out / "table.json", json.dumps(told, indent=1).encode())
+
+
+def claimed(config: Config, found: Sequence[Played]) -> list[Claim]:
+    """What the rows say that are there."""
+    return judged(wanted(config), tuple(config.num_episodes), found)[0]
+
+
+def wanted(config: Config) -> dict[str, range]:
+    """The seeds that belong in the table, by row."""
+    return {name: seeds(name, config) for name in config.rows}
 
 
 def in_order(tier: str) -> list[Part]:
@@ -134,17 +147,50 @@ def measure(group: Sequence[Part]) -> list[Played]:
 
 
 def check_settings(config: Config, out: Path) -> None:
-    """Raise ValueError where `out` holds a table with other settings."""
-    settings, path = json.loads(json.dumps(dataclasses.asdict(config))), out / "settings.json"
+    """Raise ValueError where `out` holds a table with other settings, of the study or of a recipe."""
+    now, path = settings(config), out / "settings.json"
     if not path.exists():
-        write_atomically(path, json.dumps(settings, indent=1).encode())
-    if json.loads(path.read_text(encoding="utf-8")) != settings:
-        raise ValueError(f"{out} holds a table with other settings; give another folder with --out, or remove it.")
+        write_atomically(path, now.encode())
+    lines = itertools.zip_longest(path.read_text(encoding="utf-8").splitlines(), now.splitlines(), fillvalue="nothing")
+    for there, here in lines:
+        if there != here:
+            told = [line.strip(' ",') for line in (there, here)]
+            raise ValueError(
+                f"{out} holds a table with other settings ({told[0]} there, {told[1]} now): "
+                "give another folder with --out, or remove it."
+            )
+
+
+def settings(config: Config) -> str:
+    """All that was chosen for a table, in JSON: the study's config, and of each row how it plays and how it learns."""
+    game, start = building_small.make("train"), untrained()
+
+    def parts(learner: str | None, play: Play) -> list[Any]:
+        player = play(game, builder.make(game), start)
+        if learner is None:
+            return [player]
+        trainer = LEARNERS[learner](config.budget, config.seed, lambda name: start.network)
+        return [player, trainer.config, trainer.source, trainer.task]
+
+    rows = {name: parts(*ROWS[name]) for name in config.rows}
+    return json.dumps({"study": config, "rows": rows}, default=in_json, indent=1)
+
+
+def in_json(part: Any) -> Any:
+    """What JSON has no word for: a Module or a config by its fields, an array by its shape, a function by its name."""
+    if dataclasses.is_dataclass(part):
+        return {"is": type(part).__name__, **vars(part)}
+    return f"{part.dtype}{list(part.shape)}" if is_array(part) else part.__qualname__
 
 
 def path_of(part: Part, out: Path) -> Path:
     """Where a part is kept."""
     return out / f"row-{part.row}-{part.seed}.json"
+
+
+def keep(played: Played, path: Path) -> None:
+    """Write what came of a part, atomically."""
+    write_atomically(path, json.dumps(played._asdict()).encode())
 
 
 def kept(part: Part, out: Path) -> Played:
@@ -159,7 +205,7 @@ def done(part: Part, out: Path, tell: Tell) -> Played:
             played = play(part, out, tell)
         except TrainingError as error:
             return Played(part.row, part.seed, str(error), {}, 0.0, *_where())
-        write_atomically(path_of(part, out), json.dumps(played._asdict()).encode())
+        keep(played, path_of(part, out))
     return kept(part, out)
 
 
@@ -200,7 +246,7 @@ def learned(learner: str, seed: int, budget: Budget, out: Path, tell: Tell) -> t
     def others(name: str) -> CounselNetwork:
         return learned(name, seed, budget, out, tell)[0].network
 
-    trainer = LEARNERS[learner](budget, others)
+    trainer = LEARNERS[learner](budget, seed, others)
     skill, seconds = trained(trainer, seed, out / f"{learner}-{seed}.checkpoint", telling(tell, learner, seed, trainer))
     config = json.loads(json.dumps(dataclasses.asdict(trainer.config)))
     save_weights(path, skill, {"name": learner, "seed": seed, "seconds": seconds, "config": config})
@@ -240,5 +286,13 @@ def trained(
 
 
 def conclude(tier: str, found: Sequence[Sequence[Played]]) -> list[Claim]:
-    """What the rows say that are there."""
-    return judged(tuple(CONFIGS[tier].num_episodes), [one for some in found for one in some])[0]
+    """What the rows say that are there; above the tiny tier these and the table are kept here."""
+    config, every = CONFIGS[tier], [one for some in found for one in some]
+    if tier != "tiny":
+        out = default_place("assistancezero", tier).out
+        check_settings(config, out)
+        for one in every:
+            if one.missing is None:
+                keep(one, path_of(Part(tier, one.row, one.seed), out))
+        keep_table(config, every, out)
+    return claimed(config, every)

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from tacit.assistants.assistancezero import AssistanceZero, Skill
-from tacit.assistants.greedy import Knowledge, Thoughts, load_skill
+from tacit.assistants import assistancezero
+from tacit.assistants.assistancezero import NUM_CANDIDATES, AssistanceZero, Skill
+from tacit.assistants.greedy import Knowledge, Thoughts
 from tacit.assistants.intuition import Intuition
 from tacit.beliefs.voxels import VoxelBelief
 from tacit.core import Assistant, Human
@@ -29,7 +30,6 @@ from tacit.humans import pikl
 from tacit.learning.lessons import Lessons, LessonTrainer, Losses, Network, Task
 from tacit.learning.networks import CounselNetwork, VoxelNetwork
 from tacit.members import find
-from tacit.storage import shipped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Budget:
 
 Others = Callable[[str], CounselNetwork]
 """The network that another learner ended with, by the learner's name, for the same seed."""
-Learner = Callable[[Budget, Others], LessonTrainer]
+Learner = Callable[[Budget, int, Others], LessonTrainer]
+"""Makes a training, with this seed."""
 Play = Callable[[BuildingGame, Human, Skill], Assistant]
 """Makes who plays, from the game to practise on, the person and what was learned."""
 
@@ -68,9 +69,7 @@ def recipe(name: str) -> ModuleType:
 
 def untrained() -> Skill:
     """What all but one start from: the learned belief, and policy and value heads that say 0."""
-    game = building_small.make("train")
-    reader = load_skill(game, shipped("belief-small"))
-    return Skill(CounselNetwork(reader.network, jax.random.key(0)), reader.threshold)
+    return assistancezero.untrained(building_small.make("train"))
 
 
 def scheduled(config: Any, num_rounds: int, budget: Budget) -> Any:
@@ -78,9 +77,9 @@ def scheduled(config: Any, num_rounds: int, budget: Budget) -> Any:
     return dataclasses.replace(config, num_rounds=num_rounds, patience=num_rounds, **budget.schedule)
 
 
-def whole(budget: Budget, others: Others) -> LessonTrainer:
+def whole(budget: Budget, seed: int, others: Others) -> LessonTrainer:
     """The recipe as it is."""
-    del others
+    del seed, others
     small = recipe("assistancezero-small")
     return small.trainer(scheduled(small.CONFIG, budget.main, budget))
 
@@ -91,29 +90,30 @@ def shortened(budget: Budget, **changed: float) -> LessonTrainer:
     return small.trainer(dataclasses.replace(scheduled(small.CONFIG, budget.search, budget), **changed))
 
 
-def by_trying(budget: Budget, others: Others) -> LessonTrainer:
+def by_trying(budget: Budget, seed: int, others: Others) -> LessonTrainer:
     """PPO."""
-    del others
+    del seed, others
     made = recipe("ppo")
     return made.trainer(scheduled(made.Config(), budget.ppo, budget))
 
 
-def by_imitation(budget: Budget, others: Others) -> LessonTrainer:
+def by_imitation(budget: Budget, seed: int, others: Others) -> LessonTrainer:
     """Imitation of people who build alone."""
-    del others
+    del seed, others
     made = recipe("pretrained")
     return made.trainer(scheduled(made.Config(), budget.imitation, budget))
 
 
-def by_fine_tuning(budget: Budget, others: Others) -> LessonTrainer:
+def by_fine_tuning(budget: Budget, seed: int, others: Others) -> LessonTrainer:
     """From there, imitation of a helper who knows the house."""
+    del seed
     made = recipe("sft")
     return made.trainer(scheduled(made.Config(), budget.imitation, budget), others(STARTS_FROM["sft"]))
 
 
-def without_memory(budget: Budget, others: Others) -> LessonTrainer:
+def without_memory(budget: Budget, seed: int, others: Others) -> LessonTrainer:
     """The network sees the present world alone, and no history."""
-    del others
+    del seed, others
     trainer = shortened(budget)
     return dataclasses.replace(trainer, source=dataclasses.replace(trainer.source, recall=nothing))
 
@@ -123,9 +123,9 @@ def nothing(past: History) -> History:
     return jax.tree.map(jnp.zeros_like, past)
 
 
-def verbatim(budget: Budget, others: Others) -> LessonTrainer:
+def verbatim(budget: Budget, seed: int, others: Others) -> LessonTrainer:
     """Every lesson is told as it was."""
-    del others
+    del seed, others
     trainer = shortened(budget)
     return dataclasses.replace(trainer, task=Verbatim(trainer.task))
 
@@ -153,29 +153,30 @@ class Verbatim(Task):
         return lessons
 
 
-def from_nothing(budget: Budget, others: Others) -> LessonTrainer:
-    """From a network of the same size that knows houses only as they are on average."""
+def from_nothing(budget: Budget, seed: int, others: Others) -> LessonTrainer:
+    """From a network of the same size, drawn anew, that knows houses only as they are on average."""
     del others
     trainer, game = shortened(budget), building_small.make("train")
     sizes, prior = untrained().network.voxels.sizes, marginal_prior(game, jax.random.key(0))
-    start = CounselNetwork(VoxelNetwork(sizes, prior, jax.random.key(1)), jax.random.key(2))
+    voxel_key, head_key = jax.random.split(jax.random.key(seed))
+    start = CounselNetwork(VoxelNetwork(sizes, prior, voxel_key), head_key)
     return eqx.tree_at(lambda trainer: trainer.task.start, trainer, start)
 
 
-def beside_pikl(budget: Budget, others: Others) -> LessonTrainer:
+def beside_pikl(budget: Budget, seed: int, others: Others) -> LessonTrainer:
     """Beside people who plan and act as people were recorded to act, not beside scripted builders."""
-    del others
+    del seed, others
     person = pikl.make(building_small.make("train"))
     return eqx.tree_at(lambda trainer: trainer.source.helped.human, shortened(budget), person)
 
 
 LEARNERS: dict[str, Learner] = {
     "assistancezero": whole,
-    "assistancezero-short": lambda budget, others: shortened(budget),
+    "assistancezero-short": lambda budget, seed, others: shortened(budget),
     "ppo": by_trying,
     "pretrained": by_imitation,
     "sft": by_fine_tuning,
-    "no-previous-goal-kl": lambda budget, others: shortened(budget, before=0.0),
+    "no-previous-goal-kl": lambda budget, seed, others: shortened(budget, before=0.0),
     "no-recurrence": without_memory,
     "no-augmentation": verbatim,
     "no-warm-start": from_nothing,
@@ -203,13 +204,19 @@ def thinking(game: BuildingGame, human: Human, skill: Skill) -> Intuition:
     return Intuition(game, skill)
 
 
+def advised(game: BuildingGame, human: Human, skill: Skill) -> Intuition:
+    """Does what comes to mind, of what a search would have considered."""
+    del human
+    return Intuition(game, skill, num_candidates=NUM_CANDIDATES)
+
+
 def forgetting(game: BuildingGame, human: Human, skill: Skill) -> Assistant:
     """Searches from what it sees now."""
-    return Forgetful(searching(game, human, skill))
+    return Forgetful(dataclasses.replace(searching(game, human, skill), recall=nothing))
 
 
 class Forgetful(Assistant):
-    """Searches from the present world alone; what it imagines it remembers."""
+    """Searches from the present world alone, and remembers no correction either."""
 
     searcher: AssistanceZero
 
@@ -235,13 +242,14 @@ ROWS = {
     "assistancezero": Row("assistancezero", searching),
     "greedy": Row(None, member("greedy")),
     "none": Row(None, member("none")),
+    "random": Row(None, member("random")),
     "oracle": Row(None, member("oracle")),
     "particles": Row(None, member("particles")),
     "assistancezero-short": Row("assistancezero-short", searching),
     "ppo": Row("ppo", thinking),
     "pretrained": Row("pretrained", thinking),
     "sft": Row("sft", thinking),
-    "no-search-at-play": Row("assistancezero-short", thinking),
+    "no-search-at-play": Row("assistancezero-short", advised),
     "search-at-play-only": Row(None, searching),
     "no-previous-goal-kl": Row("no-previous-goal-kl", searching),
     "no-recurrence": Row("no-recurrence", forgetting),

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from tacit.evaluation.compare import Figure, Tally, interval, saving
 from tacit.evaluation.metrics import BUILDING_FIGURES
-from tacit.studies.claims import Claim, at_least
+from tacit.studies.claims import Claim, above, at_least
 
 TABLE_1 = "Laidlaw et al. 2025, tables 1 and 3: 21 to 27 % fewer actions at a share of 26 to 27 %; the bar is higher"
 REWARD = "on the same houses with the same people, in the first turns; the 95 % interval lies above 0"
@@ -62,16 +62,18 @@ def table(seeds: Mapping[str, Sequence[int]], people: Sequence[str], found: Sequ
     for name, wanted in seeds.items():
         done = {one.seed: one for one in found if one.row == name}
         there = [seed for seed in wanted if seed in done and done[seed].missing is None]
-        lacking = [
-            f"seed {seed}: {done[seed].missing if seed in done else 'not done yet'}"
-            for seed in wanted
-            if seed not in there
-        ]
         row = {"row": name, "seeds": there, "training_seconds": [done[seed].seconds for seed in there]}
-        row |= {"missing": "; ".join(lacking) or None}
+        row |= {"missing": lacking(found, name, wanted)}
         rows.append(row | {"people": {person: figures(found, name, person) for person in people}})
-    _, skipped = judged(people, found)
+    _, skipped = judged(seeds, people, found)
     return {"rows": rows, "skipped_claims": skipped}
+
+
+def lacking(found: Sequence[Played], row: str, wanted: Sequence[int]) -> str | None:
+    """Which of these seeds a row lacks, and why; None if it has them all."""
+    done = {one.seed: one.missing for one in found if one.row == row}
+    reasons = {seed: done.get(seed, "not done yet") for seed in wanted}
+    return "; ".join(f"seed {seed}: {reason}" for seed, reason in reasons.items() if reason is not None) or None
 
 
 def figures(found: Sequence[Played], row: str, person: str) -> dict[str, Any] | None:
@@ -107,6 +109,7 @@ class Question(NamedTuple):
     measure: Callable[..., float]
     bound: float
     source: str
+    claim: Callable[[str, float, float, str], Claim] = at_least
 
 
 def ahead(one: str, other: str) -> Question:
@@ -115,7 +118,7 @@ def ahead(one: str, other: str) -> Question:
     def least(mine: Counts, theirs: Counts) -> float:
         return sure(interval(more_reward, mine, theirs)).low
 
-    return Question(f"early_reward_of_{one}_minus_{other}_low", (one, other), "early", least, 0.0, REWARD)
+    return Question(f"early_reward_of_{one}_minus_{other}_low", (one, other), "early", least, 0.0, REWARD, above)
 
 
 def sure(figure: Figure | None) -> Figure:
@@ -142,17 +145,19 @@ QUESTIONS = (
 )
 
 
-def judged(people: Sequence[str], found: Sequence[Played]) -> tuple[list[Claim], dict[str, str]]:
-    """The claims whose rows are there, with each kind of person, and why the others cannot be made."""
+def judged(
+    seeds: Mapping[str, Sequence[int]], people: Sequence[str], found: Sequence[Played]
+) -> tuple[list[Claim], dict[str, str]]:
+    """The claims whose rows are there with all of their seeds, with each kind of person, and why the others are not."""
     claims, skipped = [], {}
     for person in people:
         for question in QUESTIONS:
             name = f"{question.name}@{person}"
-            sides = {row: counts(found, row, person, question.what) for row in question.rows}
-            lacking = [row for row, side in sides.items() if side is None]
-            if lacking:
-                skipped[name] = f"the table has no {' and no '.join(lacking)}"
-            else:
-                measured = question.measure(*sides.values())
-                claims.append(at_least(name, measured, question.bound, question.source))
+            gaps = {row: lacking(found, row, seeds[row]) if row in seeds else "not asked for" for row in question.rows}
+            told = [f"{row} ({gap})" for row, gap in gaps.items() if gap is not None]
+            if told:
+                skipped[name] = f"the table lacks {' and '.join(told)}"
+                continue
+            sides = [counts(found, row, person, question.what) for row in question.rows]
+            claims.append(question.claim(name, question.measure(*sides), question.bound, question.source))
     return claims, skipped

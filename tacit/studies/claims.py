@@ -38,6 +38,11 @@ def at_least(name: str, measured: float, bound: float, source: str) -> Claim:
     return Claim(name, float(measured), float(bound), 0.0, bool(measured >= bound), source)
 
 
+def above(name: str, measured: float, bound: float, source: str) -> Claim:
+    """Claim that `measured` is more than `bound`."""
+    return Claim(name, float(measured), float(bound), 0.0, bool(measured > bound), source)
+
+
 class Place(NamedTuple):
     """For a study that takes long: the folder where it keeps what it has done, and a language model of one's own."""
 

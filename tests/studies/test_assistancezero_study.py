@@ -63,14 +63,16 @@ class Walking(LessonTrainer):
         return self.finish(state.best)
 
 
-def walking(budget: Budget, others: object) -> LessonTrainer:
-    del budget, others
-    return Walking(Schedule(num_rounds=4), TOLD.source, TOLD.task, lambda network: (network, {}))
+def walking(budget: Budget, seed: int, others: object, num_rounds: int = 4) -> LessonTrainer:
+    del budget, seed, others
+    return Walking(Schedule(num_rounds=num_rounds), TOLD.source, TOLD.task, lambda network: (network, {}))
 
 
-def failing(budget: Budget, others: object) -> LessonTrainer:
-    del budget, others
-    raise TrainingError("Round 3 went wrong: the loss is nan.")
+def failing(budget: Budget, seed: int, others: object) -> LessonTrainer:
+    """With one of its seeds."""
+    if seed == 1:
+        raise TrainingError("Round 3 went wrong: the loss is nan.")
+    return walking(budget, seed, others)
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     stand_ins = {name: Row(row.learner and "walk", lambda *_: None) for name, row in ROWS.items()}
     monkeypatch.setattr(study, "run", run)
-    monkeypatch.setattr(said, "interval", functools.partial(said.interval, num_resamples=60))
+    monkeypatch.setattr(said, "interval", functools.partial(said.interval, num_resamples=12))
     monkeypatch.setattr(study, "untrained", lambda: SKILL)
     monkeypatch.setattr(study, "ROWS", stand_ins)
     monkeypatch.setattr(study, "LEARNERS", {"walk": walking})
@@ -165,24 +167,38 @@ def test_what_cannot_be_trained_is_missing_and_its_claims_are_skipped(played, tm
     monkeypatch.setitem(study.ROWS, "ppo", Row("broken", lambda *_: None))
     claims = study.make_at("small", Place(tmp_path, None), silent)
     there = {row["row"]: row for row in told(tmp_path)["rows"]}
-    assert there["ppo"]["missing"] == "; ".join(f"seed {at}: Round 3 went wrong: the loss is nan." for at in (0, 1))
-    assert there["ppo"]["people"] == {"builder": None}
+    assert there["ppo"]["missing"] == "seed 1: Round 3 went wrong: the loss is nan."
+    assert there["ppo"]["seeds"] == [0]
     skipped = told(tmp_path)["skipped_claims"]
     assert set(skipped) == {
         "early_reward_of_assistancezero_minus_ppo_low@builder",
         "early_reward_of_assistancezero-short_minus_ppo_low@builder",
     }
-    assert set(skipped.values()) == {"the table has no ppo"}
+    assert set(skipped.values()) == {"the table lacks ppo (seed 1: Round 3 went wrong: the loss is nan.)"}
     assert len(claims) == len(said.QUESTIONS) - 2
-    assert there["assistancezero"]["people"]["builder"]["early_reward_minus_ppo"] is None
+
+
+def test_who_is_no_better_is_not_ahead():
+    rng = np.random.default_rng()
+    same = said.Counts(*(rng.integers(1, 9, (NUM_EPISODES, 2)).astype(float) for _ in said.Counts._fields))
+    question = said.ahead("greedy", "none")
+    measured = question.measure(same, same)
+    assert measured == 0.0
+    assert not question.claim("ahead", measured, question.bound, question.source).passed
+    assert question.claim("ahead", 1e-6, question.bound, question.source).passed
 
 
 def test_parts_done_one_by_one_say_the_same(played, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = [study.measure(group) for group in study.parts("small")]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     assert {(one.row, one.seed) for some in found for one in some} == {part[1:] for part in study.in_order("small")}
     claims = study.conclude("small", found)
-    again = study.make_at("small", Place(tmp_path / "runs" / "study-assistancezero-small", None), silent)
+    out, num_played = tmp_path / "elsewhere" / "runs" / "study-assistancezero-small", len(played)
+    assert all(row["missing"] is None for row in told(out)["rows"])
+    again = study.make_at("small", Place(out, None), silent)
+    assert len(played) == num_played, "what was handed over is kept"
     assert [claim.measured for claim in claims] == [claim.measured for claim in again]
 
 
@@ -196,16 +212,16 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(tmp_path, monkey
         if len(rounds) == 3:
             raise KeyboardInterrupt
 
-    whole, _ = study.trained(walking(Budget(), None), 5, tmp_path / "whole", lambda num_done, numbers: None)
+    whole, _ = study.trained(walking(Budget(), 5, None), 5, tmp_path / "whole", lambda num_done, numbers: None)
     with pytest.raises(KeyboardInterrupt):
-        study.trained(walking(Budget(), None), 5, path, stop)
+        study.trained(walking(Budget(), 5, None), 5, path, stop)
     assert path.exists()
-    again, seconds = study.trained(walking(Budget(), None), 5, path, stop)
+    again, seconds = study.trained(walking(Budget(), 5, None), 5, path, stop)
     assert rounds == [1, 2, 3, 3, 4]
     assert seconds > 0.0
     assert not path.exists(), "a finished training leaves no checkpoint"
     assert eqx.tree_equal(whole, again)
-    other, _ = study.trained(walking(Budget(), None), 6, path, lambda num_done, numbers: None)
+    other, _ = study.trained(walking(Budget(), 6, None), 6, path, lambda num_done, numbers: None)
     assert not eqx.tree_equal(whole, other), "seeds differ"
 
 
@@ -214,6 +230,23 @@ def test_another_table_is_refused(played, tmp_path, monkeypatch):
     study.check_settings(CONFIG, tmp_path)
     with pytest.raises(ValueError, match="holds a table with other settings"):
         study.check_settings(dataclasses.replace(CONFIG, early=CONFIG.early + 1), tmp_path)
+    monkeypatch.setitem(study.LEARNERS, "walk", functools.partial(walking, num_rounds=5))
+    with pytest.raises(ValueError, match=r'num_rounds": 4 there, num_rounds": 5 now'):
+        study.check_settings(CONFIG, tmp_path)
+
+
+def test_settings_are_those_of_recipes_sources_and_players():
+    """Defaults too: what is not in a config may be changed in a recipe."""
+    rows = json.loads(study.settings(dataclasses.replace(CONFIG, rows=("no-recurrence", "ppo"))))["rows"]
+    player, config, source, _ = rows["no-recurrence"]
+    assert player["searcher"]["config"]["num_simulations"] == 50
+    assert player["searcher"]["recall"] == source["recall"] == "nothing"
+    assert config["num_rounds"] == 16
+    assert source["config"]["num_simulations"] == 16
+    assert (source["trace"], source["every"]) == (0.9, 2)
+    assert source["helped"]["human"]["is"] == "Builder"
+    player, config, source, _ = rows["ppo"]
+    assert (player["temperature"], config["clip_ratio"], source["num_moments"]) == (0.3, 0.2, 16)
 
 
 def test_every_row_has_its_learner_and_seeds():
@@ -231,7 +264,8 @@ def test_every_row_has_its_learner_and_seeds():
 
 def test_each_ablation_leaves_out_one_thing():
     budget = Budget(search=7, schedule={"num_worlds": 32})
-    made = {name: LEARNERS[name](budget, lambda name: rows.untrained().network) for name in LEARNERS}
+    others = lambda name: rows.untrained().network  # noqa: E731
+    made = {name: LEARNERS[name](budget, 4, others) for name in LEARNERS}
     full = made["assistancezero-short"]
     assert full.config.num_rounds == 7
     assert all(trainer.config.num_worlds == 32 for trainer in made.values())
@@ -255,6 +289,12 @@ def test_each_ablation_leaves_out_one_thing():
     assert jax.tree.map(jnp.shape, eqx.filter(blank, eqx.is_array)) == jax.tree.map(
         jnp.shape, eqx.filter(start, eqx.is_array)
     )
+    other, same = (LEARNERS["no-warm-start"](budget, seed, others).task.start for seed in (5, 4))
+    assert eqx.tree_equal(same, blank)
+    assert not eqx.tree_equal(other, blank), "seeds begin differently"
+    game = building_small.make()
+    players = {name: ROWS[name].play(game, builder.make(game), rows.untrained()) for name in ("ppo", "sft")}
+    assert {player.num_candidates for player in players.values()} == {None}
     for name in ("ppo", "pretrained", "sft"):
         assert eqx.tree_equal(made[name].task.start, start), f"{name} starts where AssistanceZero does"
 
@@ -272,7 +312,7 @@ def compile_quickly() -> Iterator[None]:
 def test_who_forgets_does_the_same_whatever_was(rng):
     """The same world, reached in two ways: one with an eventful past, one at once."""
     game = building_small.make()
-    searcher = AssistanceZero(game, rows.untrained(), Gumbel(scale=0.0), Search(2, max_depth=1))
+    searcher = AssistanceZero(game, rows.untrained(), Gumbel(scale=0.0), Search(2, max_depth=1), recall=rows.nothing)
     person, key = builder.make(game), jax.random.key(int(rng.integers(1 << 30)))
 
     @eqx.filter_jit

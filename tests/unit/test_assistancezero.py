@@ -1,11 +1,14 @@
 """What the search imagines is what would happen, and what it expects to earn is the mean over all houses."""
 
+from collections.abc import Iterator
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tacit.app.cast import cast
 from tacit.assistants import greedy
 from tacit.assistants.assistancezero import AssistanceZero, Foresight, Skill
 from tacit.core import ASSISTANT, HUMAN
@@ -17,6 +20,7 @@ from tacit.humans import builder
 from tacit.learning.networks import CounselNetwork
 from tacit.planning.tree_policies import Gumbel
 from tacit.planning.tree_search import Config
+from tacit.storage import save_weights, shipped
 
 RNG = np.random.default_rng()
 GAME = building_small.make()
@@ -25,6 +29,14 @@ READER = greedy.make(GAME, HUMAN_PLAYER)
 SKILL = Skill(CounselNetwork(READER.skill.network, jax.random.key(0)), READER.skill.threshold)
 SEARCHER = AssistanceZero(GAME, SKILL, Gumbel(scale=0.0), Config(8, max_depth=3))
 MODEL = Foresight(GAME, SKILL, 16)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compile_quickly() -> Iterator[None]:
+    """Little is played here and much compiled."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @eqx.filter_jit
@@ -122,6 +134,27 @@ def test_the_last_turn_is_followed_by_nothing(played):
     before, after = discounts(late)
     assert float(before) == pytest.approx(GAME.discount)
     assert float(after) == 0.0
+
+
+def test_what_is_not_recalled_is_not_seen(played):
+    """Nor in the search: without a past the same moment is read as one without a past."""
+    memory = played[1][-1][1]
+    nothing = jax.tree.map(jnp.zeros_like, memory.history)
+    forgetful = Foresight(GAME, SKILL, recall=lambda past: jax.tree.map(jnp.zeros_like, past))
+    read = eqx.filter_jit(lambda model, past: model.glance(memory.last, past).belief)
+    np.testing.assert_array_equal(read(forgetful, memory.history), read(MODEL, nothing))
+    assert float(jnp.abs(read(MODEL, memory.history) - read(MODEL, nothing)).max()) > 0.05
+
+
+def test_it_plays_with_weights_from_a_file(tmp_path):
+    bias = SKILL.network.value_head.bias + RNG.normal()
+    skill = Skill(eqx.tree_at(lambda net: net.value_head.bias, SKILL.network, bias), SKILL.threshold)
+    save_weights(tmp_path / "learned.safetensors", skill, {"name": "assistancezero-small"})
+    found = cast("building-small", "builder", f"assistancezero={tmp_path / 'learned.safetensors'}").assistant
+    assert eqx.tree_equal(found.skill, skill)
+    assert eqx.tree_equal(cast("building-small", "builder", "assistancezero").assistant.skill, SKILL)
+    with pytest.raises(ValueError, match="belief-small"):
+        cast("building-small", "builder", f"assistancezero={shipped('belief-small')}")
 
 
 def test_an_action_alone_is_what_is_drawn():

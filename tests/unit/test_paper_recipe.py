@@ -2,6 +2,7 @@
 
 import json
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +13,7 @@ from tacit.assistants.assistancezero import Skill
 from tacit.games import building_paper
 from tacit.learning.moments import Moment, every_way
 from tacit.recipes import assistancezero_paper
-from tacit.storage import about_weights
+from tacit.storage import about_weights, load_weights
 
 RNG = np.random.default_rng()
 TINY = assistancezero_paper.Config(
@@ -51,9 +52,14 @@ def test_it_trains(monkeypatch, tmp_path, capsys) -> None:
     assert {"policy", "value", "air", "occupied", "before", "human", "total", "held_out_total"} <= numbers.keys()
     # What is believed is the prior at first: on average as uncertain as houses are, and less than all kinds alike.
     assert 0.0 < numbers["held_out_air"] < np.log(game.num_kinds)
-    about = about_weights(tmp_path / "run" / "assistancezero-paper.safetensors")
+    path = tmp_path / "run" / "assistancezero-paper.safetensors"
+    about = about_weights(path)
     assert about["config"]["num_simulations"] == 2
     assert about["figures"]["parameters"] > 1000
+    start = make(None).task.start
+    learned = load_weights(path, Skill(start, jnp.float32(0.5))).network
+    for part in ("voxels", "policy_head", "value_head"):
+        assert not eqx.tree_equal(getattr(learned, part), getattr(start, part)), f"{part} has learned nothing"
 
 
 def parameters(network: object) -> int:

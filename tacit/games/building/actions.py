@@ -102,6 +102,13 @@ def first_choices(logits: EditLogits, legal: EditLegal) -> Float[Array, " F"]:
     return jnp.concatenate([logits.rest[None], place, remove, move])
 
 
+def parted(choices: Float[Array, " F"]) -> tuple[Array, Array, Array, Array]:
+    """What is said of passing, of placing in each cell, of breaking there and of moving, by the first choices."""
+    num = (len(choices) - 1 - len(DIRECTIONS)) // 2
+    rest, place, remove, move = jnp.split(choices, (1, 1 + num, 1 + 2 * num))
+    return rest[0], place, remove, move
+
+
 def draw(weights: Float[Array, " F"], uniform: Float[Array, ""]) -> Int[Array, ""]:
     """The index i with probability weights[i] / sum, by inverting the distribution function at `uniform` in [0, 1).
 
