@@ -67,14 +67,17 @@ class Speaker(nn.Module):
             none = torch.zeros((0, most_tokens), dtype=torch.long)
             return [], np.zeros(0, bool), Speech(none, none.bool(), none.bool())
         given, shown = self.encode([self.written(prompt) for prompt in prompts])
+        padding, end = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
+        assert isinstance(padding, int)
+        assert isinstance(end, int)
         num = max(1, self.at_once // (given.shape[1] + most_tokens))
         with seeded(rng), torch.no_grad():
             lots = [self._complete(*lot, most_tokens) for lot in zip(given.split(num), shown.split(num), strict=True)]
-        longest, padding = max(lot.shape[1] for lot in lots), self.tokenizer.pad_token_id
+        longest = max(lot.shape[1] for lot in lots)
         # A lot that is shorter than others has ended in all of its rows.
         tokens = torch.cat([nn.functional.pad(lot, (0, longest - lot.shape[1]), value=padding) for lot in lots])
         completions = tokens[:, given.shape[1] :]
-        ended = completions == self.tokenizer.eos_token_id
+        ended = completions == end
         spoken = ended.long().cumsum(dim=1) - ended.long() == 0
         texts = [self.heard(row[mask].tolist()) for row, mask in zip(completions, spoken, strict=True)]
         return texts, ended.any(dim=1).cpu().numpy(), Speech(tokens, torch.cat([shown, spoken], dim=1), spoken)

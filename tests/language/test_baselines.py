@@ -17,7 +17,7 @@ from tacit.language.replay import Pool
 from tacit.language.rounds import Config as GameConfig
 from tacit.language.rounds import Memory, Samples
 from tacit.language.score_critic import ScoreCritic
-from tacit.language.training import Config
+from tacit.language.training import Config, raro_scored
 from tacit.language.verdicts import SAYING
 from tacit.language.watch import Guards, Metrics
 
@@ -139,6 +139,24 @@ def test_gail_with_scores_rewards_what_beats_an_empty_answer_and_teaches_by_like
     # Each contest is shown from both sides, and all count alike.
     assert shown.samples.texts == [SAYING[0], SAYING[1]] * (len(shown.weights) // 2)
     assert shown.weights.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("method", [raro_scored, baselines.gail_scored])
+def test_a_critic_that_is_taught_by_contests_is_not_asked_about_them(
+    method, policy, original, monkeypatch, rng
+) -> None:
+    critic = learner.begin(ScoreCritic(original, PLAIN, baselines.ALONE), learner.Config(at_once=64))
+    judge, asked = critic.speaker.judge, []
+
+    def counted(pairs, rng):
+        asked.extend(pairs)
+        return judge(pairs, rng)
+
+    monkeypatch.setattr(critic.speaker, "judge", counted)
+    (_, (taught,)), (_, (shown,)) = method(policy, critic, CONFIG)(BATCH, Memory(), rng).lessons
+    assert len(shown.weights)
+    # Each answer once, and without pairs one more of each question, for the guard.
+    assert len(asked) <= taught.samples.whole.sum() + (4 if method is baselines.gail_scored else 0)
 
 
 def test_a_thought_is_rewarded_by_how_likely_it_makes_the_answer(policy, monkeypatch, rng) -> None:
