@@ -2,6 +2,7 @@
 
 import multiprocessing
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -65,8 +66,9 @@ def _end(process: BaseProcess) -> None:
 
 def _work(prepare: Prepare[Any, Any], pipe: Connection) -> None:
     """Make parts until somebody ends this process, or is gone."""
-    # Ctrl-C reaches everybody: who began this ends it.
+    # Ctrl-C reaches everybody: who began this ends it, in order, so that nothing of the system's is left behind.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     make = prepare()
     while True:
         try:
