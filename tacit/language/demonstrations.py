@@ -4,9 +4,11 @@ A file of them has one JSON object a line, with the fields id, question and answ
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from tacit.storage import write_atomically
 
@@ -19,6 +21,10 @@ class Demonstration(NamedTuple):
     id: str
     question: str
     answer: str
+
+
+Draw = Callable[[int, np.random.Generator], Sequence[Demonstration]]
+"""So many demonstrations, each time others."""
 
 
 class DemonstrationError(ValueError):

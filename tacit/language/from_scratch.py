@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim import AdamW
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from tacit.language.demonstrations import Demonstration
+from tacit.language.demonstrations import Draw
 from tacit.language.models import Speaker
 from tacit.language.prompts import Roles
 from tacit.language.verdicts import SAYING
@@ -68,7 +68,7 @@ def untaught(words: Sequence[str], size: Size, seed: int) -> Speaker:
 
 def school(
     speaker: Speaker,
-    texts: Callable[[int, np.random.Generator], Sequence[Demonstration]],
+    texts: Draw,
     roles: Roles,
     schooling: Schooling,
     report: Callable[[int, dict[str, float]], None],

@@ -44,6 +44,11 @@ class Speech(NamedTuple):
         """Some of the samples."""
         return Speech(self.tokens[rows], self.shown[rows], self.spoken[rows])
 
+    def chosen(self, log_chances: Float[Tensor, "B T V"]) -> Float[Tensor, "B T"]:
+        """Of all tokens' the spoken ones'; 0 where nothing was spoken."""
+        tokens = self.tokens[:, -self.spoken.shape[1] :, None]
+        return torch.where(self.spoken, log_chances.gather(2, tokens)[:, :, 0], 0.0)
+
 
 class Speaker(nn.Module):
     """A causal model with its tokenizer. It says as much at once as has `at_once` tokens, prompts and all.
@@ -109,6 +114,10 @@ class Speaker(nn.Module):
 
     def log_probs(self, speech: Speech) -> Float[Tensor, "B T"]:
         """Log P(token | what came before) of each spoken token, at temperature 1; 0 where nothing was spoken."""
+        return speech.chosen(self.log_chances(speech))
+
+    def log_chances(self, speech: Speech) -> Float[Tensor, "B T V"]:
+        """Log P(v | what came before) of every token v at the place of each spoken one."""
         length = speech.spoken.shape[1]
         positions = (speech.shown.long().cumsum(dim=1) - 1).clamp(min=0)
         logits = self.model(
@@ -117,9 +126,7 @@ class Speaker(nn.Module):
             position_ids=positions,
             logits_to_keep=length + 1,
         ).logits[:, :-1]
-        chosen = speech.tokens[:, -length:, None]
-        found = logits.float().log_softmax(dim=-1).gather(2, chosen)[:, :, 0]
-        return torch.where(speech.spoken, found, 0.0)
+        return logits.float().log_softmax(dim=-1)
 
     def heard(self, tokens: list[int]) -> str:
         """The text of some tokens, without special ones."""

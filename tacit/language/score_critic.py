@@ -26,11 +26,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from tacit.language.demonstrations import Demonstration
+from tacit.language.demonstrations import Draw
 from tacit.language.game import FIRST, SECOND, Contest, Pair, Rules, alone, best_reply, in_order
 from tacit.language.models import Speaker, Speech
 from tacit.language.prompts import Roles
-from tacit.language.rounds import Answer, Lesson, Samples
+from tacit.language.rounds import Answer, Lesson, Samples, met
 from tacit.language.verdicts import SAYING
 
 
@@ -126,7 +126,7 @@ def warm_up(
     critic: ScoreCritic,
     lesson: Callable[[Sequence[Contest]], Lesson],
     answer: Answer,
-    demonstrations: Callable[[int, np.random.Generator], Sequence[Demonstration]],
+    demonstrations: Draw,
     config: WarmUp,
     report: Callable[[int, dict[str, float]], None],
     rng: np.random.Generator,
@@ -139,10 +139,7 @@ def warm_up(
     for step in range(config.num_steps):
         for group in optimiser.param_groups:
             group["lr"] = config.rate * (1.0 - step / config.num_steps)
-        shown = demonstrations(config.num_contests, rng)
-        questions = [one.question for one in shown]
-        answers = answer(questions, rng).texts
-        contests = [Contest(one.question, one.answer, text) for one, text in zip(shown, answers, strict=True)]
+        contests = met(demonstrations(config.num_contests, rng), answer, rng)
         found = critic.log_probs(lesson(contests).samples.trace)
         loss = -found.mean()
         optimiser.zero_grad()

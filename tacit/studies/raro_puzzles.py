@@ -5,23 +5,19 @@ all others. The others, and sums that are about nothing, are what a model is sch
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from tacit.language import worked
 from tacit.language.countdown import Form, Puzzle
-from tacit.language.demonstrations import Demonstration
+from tacit.language.demonstrations import Demonstration, Draw
 
 WORDS = (
     *("Question: Make", "Question: Use", "from", ", each once.", ";", "=", "+", "-", "*", "/"),
     *map(str, range(worked.HIGHEST + 1)),
 )
 """All that is ever said."""
-
-Draw = Callable[[int, np.random.Generator], list[Demonstration]]
-"""So many demonstrations, each time others."""
 
 
 class Problems(NamedTuple):

@@ -79,18 +79,23 @@ def loss_by_hand(one: Learner, lessons: Sequence[Lesson]) -> torch.Tensor:
         given = speech.tokens[row, :-width][speech.shown[row, :-width]]
         said = speech.tokens[row, -width:][speech.spoken[row]]
         tokens = torch.cat([given, said])[None]
-        now, then = (
-            model.model(input_ids=tokens).logits[0, len(given) - 1 : -1].log_softmax(1).gather(1, said[:, None])[:, 0]
+        every = [
+            model.model(input_ids=tokens).logits[0, len(given) - 1 : -1].log_softmax(1)
             for model in (one.speaker, one.start)
-        )
+        ]
+        now, then = (chances.gather(1, said[:, None])[:, 0] for chances in every)
         ratio = (then - now).exp()
-        apart = (ratio - 1 - ratio.log()).sum() * float(lesson.kept[row]) / num_kept
+        each = (ratio - 1 - ratio.log())[:, None]
+        if one.config.exact:
+            each = every[0].exp() * (every[0] - every[1])
+        apart = each.sum() * float(lesson.kept[row]) / num_kept
         total = total - float(lesson.weights[row]) * now.sum() / 6 + one.config.kl * apart / 6
     return total
 
 
-def test_the_gradient_is_that_of_the_loss(speaker, rng) -> None:
-    one = begin(speaker, STEP)
+@pytest.mark.parametrize("exact", [False, True])
+def test_the_gradient_is_that_of_the_loss(speaker, rng, exact) -> None:
+    one = begin(speaker, dataclasses.replace(STEP, exact=exact))
     nudge(speaker, rng)
     lessons = [draw_lesson(speaker, rng), draw_lesson(speaker, rng, 4)]
     found = gradient(one, lessons)
