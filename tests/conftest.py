@@ -3,9 +3,13 @@
 What a test draws at random follows from `--seed` and its name: the same at every run, and others with another seed.
 """
 
+import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+
+# Tests compile much and compute little: LLVM's passes would take longer than they save. Read when JAX starts.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 
 import jax
 import numpy as np
@@ -14,7 +18,7 @@ import pytest
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parent.parent / ".jax_cache"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 _default_rng = np.random.default_rng
