@@ -92,6 +92,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     stand_ins = {name: Row(row.learner and "walk", lambda *_: None) for name, row in ROWS.items()}
     monkeypatch.setattr(study, "run", run)
+    monkeypatch.setattr(jax, "clear_caches", lambda: None)  # nothing large is compiled for stand-ins
     monkeypatch.setattr(said, "interval", functools.partial(said.interval, num_resamples=12))
     monkeypatch.setattr(study, "untrained", lambda: SKILL)
     monkeypatch.setattr(study, "ROWS", stand_ins)
