@@ -173,6 +173,11 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def on_one_core() -> None:
+    """From now on this process computes on one core, as is best for several side by side."""
+    torch.set_num_threads(1)
+
+
 def save(speaker: Speaker, path: str | Path) -> None:
     """Leave a model in a folder, for `load`; the folder is there when all of it is."""
     unfinished = Path(f"{path}.unfinished")

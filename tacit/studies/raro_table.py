@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from tacit.language import learner, models, training
 from tacit.language.demonstrations import Demonstration
@@ -81,7 +80,7 @@ def table(setting: Setting, config: Config, out: Path, tell: Tell) -> list[Row]:
 
 def _making(again: Callable[[], Setting], config: Config, out: Path) -> Callable[[tuple[str, int], Tell], Row]:
     """How a process of its own makes rows: on one core, in the setting that is kept in `out`."""
-    torch.set_num_threads(1)
+    models.on_one_core()
     setting = again()
     return lambda part, tell: make_row(*part, setting, config, out, tell)
 
