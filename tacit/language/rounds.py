@@ -148,13 +148,6 @@ def play_round(
     )
 
 
-def met(demonstrations: Sequence[Demonstration], answer: Answer, rng: np.random.Generator) -> list[Contest]:
-    """Each expert's answer beside one of the policy's, where that came to an end."""
-    answers = answer([one.question for one in demonstrations], rng)
-    asked = zip(demonstrations, answers.texts, answers.whole, strict=True)
-    return [Contest(one.question, one.answer, text) for one, text, whole in asked if whole]
-
-
 def one_each(groups: Int[np.ndarray, " B"]) -> Int[np.ndarray, " n"]:
     """The first row of each group: what a guard looks at.
 

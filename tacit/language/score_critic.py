@@ -30,7 +30,7 @@ from tacit.language.demonstrations import Draw
 from tacit.language.game import FIRST, SECOND, Contest, Pair, Rules, alone, best_reply, in_order
 from tacit.language.models import Speaker, Speech
 from tacit.language.prompts import Roles
-from tacit.language.rounds import Answer, Lesson, Samples, met
+from tacit.language.rounds import Answer, Lesson, Samples
 from tacit.language.verdicts import SAYING
 
 
@@ -139,7 +139,9 @@ def warm_up(
     for step in range(config.num_steps):
         for group in optimiser.param_groups:
             group["lr"] = config.rate * (1.0 - step / config.num_steps)
-        contests = met(demonstrations(config.num_contests, rng), answer, rng)
+        shown = demonstrations(config.num_contests, rng)
+        answers = answer([one.question for one in shown], rng).texts
+        contests = [Contest(one.question, one.answer, text) for one, text in zip(shown, answers, strict=True)]
         found = critic.log_probs(lesson(contests).samples.trace)
         loss = -found.mean()
         optimiser.zero_grad()

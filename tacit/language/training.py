@@ -17,13 +17,13 @@ import torch
 
 from tacit.language import checkpoints
 from tacit.language.advantages import advantages, role_weights
-from tacit.language.demonstrations import Demonstration, Draw
+from tacit.language.demonstrations import Demonstration
 from tacit.language.learner import AnyLearner, Learner, Numbers
 from tacit.language.models import Speaker
 from tacit.language.players import answering, judging
 from tacit.language.prompts import Roles
 from tacit.language.rounds import Config as GameConfig
-from tacit.language.rounds import Judge, Lesson, Memory, Round, Samples, met, play_round
+from tacit.language.rounds import Judge, Lesson, Memory, Round, Samples, play_round
 from tacit.language.score_critic import ScoreCritic
 
 Report = Callable[[int, Numbers], None]
@@ -83,23 +83,13 @@ def raro(policy: Learner[Speaker], critic: Learner[Speaker], config: Config) -> 
     return method
 
 
-def raro_scored(
-    policy: Learner[Speaker], critic: Learner[ScoreCritic], config: Config, others: Draw | None = None
-) -> Method:
-    """RARO with a critic apart that scores both answers, and is taught by what the contests show.
-
-    From `others` come as many contests again, about problems whose answers nobody is rewarded for: a critic that meets
-    the same experts' texts round after round learns these by heart, and then finds right answers wrong that differ.
-    """
+def raro_scored(policy: Learner[Speaker], critic: Learner[ScoreCritic], config: Config) -> Method:
+    """RARO with a critic apart that scores both answers, and is taught by what the contests show."""
     game = config.game.apart(num_verdicts=0)
-    answer = answering(policy.speaker, config.roles, config.answer_tokens)
 
     def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
         played = _play(policy, critic.speaker.judge, batch, memory, config, game, rng)
-        contests = list(played.mixed)
-        if others is not None:
-            contests += met(others(len(contests), rng), answer, rng)
-        shown = [critic.speaker.lesson(contests)] if contests else []
+        shown = [critic.speaker.lesson(played.mixed)] if played.mixed else []
         return as_step(played, [(policy, [played.policy]), (critic, shown)])
 
     return method

@@ -11,7 +11,6 @@ METHODS = {
     "raro": "RARO",
     "raro-no-tie": "RARO without tie",
     "raro-narrow-tie": "RARO with the paper's tie",
-    "raro-no-others": "RARO, critic sees the shown pairs alone",
     "raro-no-replay": "RARO without replay",
     "raro-no-pairing": "RARO without pairing",
     "raro-no-verdict": "RARO without verdict",

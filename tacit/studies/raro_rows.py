@@ -21,7 +21,6 @@ import numpy as np
 
 from tacit.language import baselines, countdown, from_scratch, learner, models, training, worked
 from tacit.language.countdown import Form
-from tacit.language.demonstrations import Draw
 from tacit.language.game import Contest, Rules
 from tacit.language.learner import Learner
 from tacit.language.models import Speaker
@@ -80,16 +79,16 @@ SMALL = Config(
     play=training.Config(
         GameConfig(rules=Rules(tau_policy=1.0, tau_critic=0.8), num_answers=8, num_verdicts=2, num_again=8),
         PLAIN,
-        num_rounds=160,
+        num_rounds=240,
         num_questions=32,
         answer_tokens=14,
         verdict_tokens=14,
         rates="linear",
     ),
-    policy=learner.Config(rate=3e-4, kl=0.03, exact=True, at_once=256),
-    critic=learner.Config(rate=1e-3, kl=0.0, at_once=512),
+    policy=learner.Config(rate=3e-4, kl=0.1, exact=True, at_once=256),
+    critic=learner.Config(rate=3e-4, kl=0.0, at_once=512),
     rival=learner.Config(rate=3e-4, kl=1e-3, at_once=256),
-    look_every=40,
+    look_every=60,
     num_each=16,
 )
 """Two cores, minutes.
@@ -150,14 +149,13 @@ def from_nothing(school: School, config: Config, out: Path, tell: Tell) -> Setti
     start = _schooled(school, out, tell)
     warmed = _warmed_up("critic", ScoreCritic.lesson, start, school, config, out, tell)
     warmed_alone = _warmed_up("critic-alone", ScoreCritic.lesson_alone, start, school, config, out, tell)
-    others = school.puzzles.others()
 
-    def game(others: Draw | None, **changed: Any) -> Maker:
+    def game(**changed: Any) -> Maker:
         def make(speaker: Speaker, play: training.Config) -> Made:
             play = dataclasses.replace(play, game=dataclasses.replace(play.game, **changed))
             policy = learner.begin(speaker, config.policy)
             critic = learner.begin(ScoreCritic(warmed, PLAIN, play.game.rules), config.critic)
-            method = training.raro_scored(policy, critic, play, others)
+            method = training.raro_scored(policy, critic, play)
             return Made(method, {"policy": policy, "critic": critic}, play, critic.speaker.judge)
 
         return make
@@ -169,12 +167,11 @@ def from_nothing(school: School, config: Config, out: Path, tell: Tell) -> Setti
         return Made(method, {"policy": policy, "critic": critic}, play, critic.speaker.judge)
 
     makers = {
-        "raro": game(others),
+        "raro": game(),
         **rivals(worked.solves, config),
-        "raro-no-tie": game(others, rules=Rules(0.0, 0.0)),
-        "raro-narrow-tie": game(others, rules=Rules()),
-        "raro-no-others": game(None),
-        "raro-no-replay": game(others, replayed=0.0),
+        "raro-no-tie": game(rules=Rules(0.0, 0.0)),
+        "raro-narrow-tie": game(rules=Rules()),
+        "raro-no-replay": game(replayed=0.0),
         "raro-no-pairing": without_pairing,
     }
     again = partial(from_nothing, school, config, out, silent)

@@ -10,7 +10,7 @@ from torch.nn.functional import logsigmoid
 
 from tacit.language import baselines, countdown, learner
 from tacit.language.demonstrations import Demonstration
-from tacit.language.game import Contest, Pair, Rules
+from tacit.language.game import Contest, Pair
 from tacit.language.models import Speaker, load
 from tacit.language.prompts import Roles
 from tacit.language.replay import Pool
@@ -157,31 +157,6 @@ def test_a_critic_that_is_taught_by_contests_is_not_asked_about_them(
     assert len(shown.weights)
     # Each answer once, and without pairs one more of each question, for the guard.
     assert len(asked) <= taught.samples.whole.sum() + (4 if method is baselines.gail_scored else 0)
-
-
-def test_a_critic_learns_from_other_problems_too_and_the_policy_does_not(policy, original, monkeypatch, rng) -> None:
-    critic = learner.begin(ScoreCritic(original, PLAIN, Rules()), learner.Config(at_once=64))
-    learn, met = critic.speaker.lesson, []
-
-    def others(num: int, rng: np.random.Generator) -> list[Demonstration]:
-        return [Demonstration("", f"other {index}", "1+2") for index in range(num)]
-
-    def lesson(contests):
-        met.append([one.question for one in contests])
-        return learn(contests)
-
-    monkeypatch.setattr(critic.speaker, "lesson", lesson)
-    taught = []
-    for more in (None, others):
-        (_, (own,)), _ = raro_scored(policy, critic, CONFIG, more)(BATCH, Memory(), np.random.default_rng(1)).lessons
-        taught.append(own)
-    alone, both = met
-    # As many again as there were, but for answers that came to no end; what the policy learns is the same.
-    assert both[: len(alone)] == alone
-    assert 0 < len(both) - len(alone) <= len(alone)
-    assert all(question.startswith("other") for question in both[len(alone) :])
-    assert taught[0].samples.texts == taught[1].samples.texts
-    assert (taught[0].weights == taught[1].weights).all()
 
 
 def test_a_thought_is_rewarded_by_how_likely_it_makes_the_answer(policy, monkeypatch, rng) -> None:
