@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
@@ -47,7 +47,15 @@ def test_a_process_that_dies_is_noticed() -> None:
     assert not multiprocessing.active_children()
 
 
-def test_ctrl_c_ends_what_takes_long() -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What a shell starts in the background does not listen to Ctrl-C; this process does."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_ends_what_takes_long(interruptible) -> None:
     told: list[int] = []
 
     def tell(what: str, part: int, *_: object) -> None:
