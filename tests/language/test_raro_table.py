@@ -59,7 +59,7 @@ def test_every_method_has_its_row_and_its_curve(made) -> None:
         assert row.at_start == rows[0].at_start == row.curve[0]["right"]
         assert 0.0 <= row.right <= 1.0
     with_critic = {row.method for row in rows if row.tournament_gain is not None}
-    assert with_critic == {"raro", "raro-no-tie", "raro-no-replay", "raro-no-pairing"}
+    assert with_critic == {"raro", "raro-no-tie", "raro-narrow-tie", "raro-no-replay", "raro-no-pairing"}
     assert {path.name for path in out.glob("row-*")} == {f"row-{method}-0.json" for method in setting.makers}
 
 
