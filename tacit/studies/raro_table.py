@@ -197,8 +197,6 @@ def make_at(tier: str, place: Place, tell: Tell) -> list[Claim]:
     if place.model is not None:
         config, setting = FULL, brought_along(place.model, FULL, models.device())
     elif tier == "small":
-        # Two threads on a model this small wait for each other more than they compute.
-        models.on_one_core()
         config, setting = SMALL, from_nothing(SCHOOL, SMALL, place.out, tell)
     else:
         raise LackingError("at tier full it needs a language model: --model DIR with a Hugging Face causal model")
