@@ -13,15 +13,15 @@ from jaxtyping import Float
 
 from tacit.language.advantages import advantages, role_weights
 from tacit.language.demonstrations import Demonstration
-from tacit.language.game import SECOND, Contest, Rules, alone, outcomes
+from tacit.language.game import SECOND, Contest, Rules, alone, outcomes, shuffled
 from tacit.language.learner import AnyLearner, Learner
 from tacit.language.models import Speaker
 from tacit.language.players import answering
 from tacit.language.replay import mix
 from tacit.language.rounds import Config as GameConfig
-from tacit.language.rounds import Judge, Lesson, Memory, Round, Samples, labels_of, one_each
+from tacit.language.rounds import Judge, Lesson, Memory, Round, Samples, judged_again, labels_of, one_each
 from tacit.language.score_critic import ScoreCritic
-from tacit.language.training import Config, Method, Step, as_step, taught_by_verdicts
+from tacit.language.training import Config, Method, Step, as_step, taught_by_contests, taught_by_verdicts
 from tacit.language.watch import Trials, advise, measure
 
 ALONE = Rules(tau_policy=0.0, tau_critic=0.0)
@@ -48,8 +48,7 @@ def gail_scored(policy: Learner[Speaker], critic: Learner[ScoreCritic], config: 
 
     def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
         played = _play_alone(policy, critic.speaker.judge, batch, memory, config, game, rng)
-        shown = [critic.speaker.lesson_alone(played.mixed)] if played.mixed else []
-        return as_step(played, [(policy, [played.policy]), (critic, shown)])
+        return as_step(played, taught_by_contests(policy, critic, played, critic.speaker.lesson_alone))
 
     return method
 
@@ -75,22 +74,16 @@ def _play_alone(
     rewards, kept = np.zeros(len(asked)), np.zeros(len(asked), bool)
     rewards[ended], kept[ended] = earned.policy, earned.readable
     firsts = one_each(asked[ended])
-    lots = rng.integers(2, size=len(firsts))
-    chosen = [alone(contests[index], int(place)) for index, place in zip(firsts, lots, strict=True)]
-    fresh = Trials(labels_of(judge(chosen, rng)), lots)
+    chosen, expert_at = shuffled([contests[index] for index in firsts], rng, show=alone)
+    fresh = Trials(labels_of(judge(chosen, rng)), expert_at)
     trials = memory.trials.then(fresh, game.guards.window)
     advice = advise(trials, game.guards)
     share = game.policy_share if advice.policy_moves else 0.0
 
     mixed = mix(memory.pool, contests, game.num_mixed(len(batch), len(contests)), game.replayed, rng)
-    places = rng.integers(2, size=len(mixed))
-    judged = np.repeat(np.arange(len(mixed)), game.num_verdicts)
-    verdicts = judge([alone(mixed[index], int(places[index])) for index in judged], rng)
-    gained = outcomes(labels_of(verdicts), places[judged], ALONE)
-    weights = role_weights(advantages(gained.critic, judged, gained.readable), game.critic_share)
     return Round(
         policy=Lesson(answers, role_weights(advantages(rewards, asked, kept), share), kept),
-        critic=Lesson(verdicts, weights, gained.readable),
+        critic=judged_again(*shuffled(mixed, rng, show=alone), judge, game, ALONE, rng),
         mixed=mixed,
         memory=Memory(memory.pool.add(contests), trials),
         # Where an expert's answer is shown, the policy earns nothing.

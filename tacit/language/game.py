@@ -11,7 +11,7 @@ Axis letters: B pairs or samples.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -104,10 +104,12 @@ def alone(contest: Contest, expert_at: int) -> Pair:
     return Pair(contest.question, contest.expert if expert_at == FIRST else contest.answer, "")
 
 
-def shuffled(contests: Sequence[Contest], rng: np.random.Generator) -> tuple[list[Pair], Int[np.ndarray, " B"]]:
-    """The pairs, and where the expert's answers lie in them, by a fair coin each.
+def shuffled(
+    contests: Sequence[Contest], rng: np.random.Generator, show: Callable[[Contest, int], Pair] = in_order
+) -> tuple[list[Pair], Int[np.ndarray, " B"]]:
+    """The pairs that `show` makes, and where the expert's answers lie in them, by a fair coin each.
 
     Without the coin a critic would need no more than to say "the first".
     """
     expert_at = rng.integers(2, size=len(contests))
-    return [in_order(contest, int(place)) for contest, place in zip(contests, expert_at, strict=True)], expert_at
+    return [show(contest, int(place)) for contest, place in zip(contests, expert_at, strict=True)], expert_at

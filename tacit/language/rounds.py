@@ -133,19 +133,30 @@ def play_round(
 
     num_mixed = config.num_mixed(len(demonstrations), len(contests))
     mixed = mix(memory.pool, contests, num_mixed, config.replayed, rng)
-    again, places = shuffled(mixed, rng)
-    judged = np.repeat(np.arange(len(again)), config.num_verdicts)
-    verdicts = judge([again[index] for index in judged], rng)
-    gained = outcomes(labels_of(verdicts), places[judged], config.rules)
-    scored = gained.critic, judged, gained.readable
     return Round(
         policy=Lesson(answers, role_weights(advantages(rewards, asked, kept), share), kept),
-        critic=Lesson(verdicts, role_weights(advantages(*scored), config.critic_share), gained.readable),
+        critic=judged_again(*shuffled(mixed, rng), judge, config, config.rules, rng),
         mixed=mixed,
         memory=Memory(memory.pool.add(contests), trials),
         metrics=measure(fresh, config.rules),
         advice=advice,
     )
+
+
+def judged_again(
+    pairs: Sequence[Pair],
+    expert_at: Int[np.ndarray, " B"],
+    judge: Judge,
+    config: Config,
+    rules: Rules,
+    rng: np.random.Generator,
+) -> Lesson:
+    """A group of verdicts on each pair, weighed by what they earn: the critic's lesson."""
+    judged = np.repeat(np.arange(len(pairs)), config.num_verdicts)
+    verdicts = judge([pairs[index] for index in judged.tolist()], rng)
+    gained = outcomes(labels_of(verdicts), expert_at[judged], rules)
+    weights = role_weights(advantages(gained.critic, judged, gained.readable), config.critic_share)
+    return Lesson(verdicts, weights, gained.readable)
 
 
 def one_each(groups: Int[np.ndarray, " B"]) -> Int[np.ndarray, " n"]:

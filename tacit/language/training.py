@@ -18,6 +18,7 @@ import torch
 from tacit.language import checkpoints
 from tacit.language.advantages import advantages, role_weights
 from tacit.language.demonstrations import Demonstration
+from tacit.language.game import Contest
 from tacit.language.learner import AnyLearner, Learner, Numbers
 from tacit.language.models import Speaker
 from tacit.language.players import answering, judging
@@ -89,8 +90,7 @@ def raro_scored(policy: Learner[Speaker], critic: Learner[ScoreCritic], config: 
 
     def method(batch: Sequence[Demonstration], memory: Memory, rng: np.random.Generator) -> Step:
         played = _play(policy, critic.speaker.judge, batch, memory, config, game, rng)
-        shown = [critic.speaker.lesson(played.mixed)] if played.mixed else []
-        return as_step(played, [(policy, [played.policy]), (critic, shown)])
+        return as_step(played, taught_by_contests(policy, critic, played, critic.speaker.lesson))
 
     return method
 
@@ -213,6 +213,13 @@ def taught_by_verdicts(policy: Learner[Speaker], critic: AnyLearner, played: Rou
     if policy is critic:
         return [(policy, [played.policy, played.critic])]
     return [(policy, [played.policy]), (critic, [played.critic])]
+
+
+def taught_by_contests(
+    policy: Learner[Speaker], critic: AnyLearner, played: Round, lesson: Callable[[Sequence[Contest]], Lesson]
+) -> Lessons:
+    """Who learns what of a round in which the critic is taught by what the contests show, where there are any."""
+    return [(policy, [played.policy]), (critic, [lesson(played.mixed)] if played.mixed else [])]
 
 
 def as_step(played: Round, lessons: Lessons) -> Step:

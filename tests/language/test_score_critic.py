@@ -187,3 +187,8 @@ def test_words_are_read_whole_and_anything_else_is_passed_over() -> None:
     read = tokenizer.convert_ids_to_tokens(tokenizer.encode("a b 12+1 ? a", add_special_tokens=False))
     assert read == ["a b", "12", "+", "1", "a"]
     assert dataclasses.asdict(Size())["longest"] == 64
+
+
+def test_an_exact_divergence_cannot_be_asked_of_a_critic_that_says_nothing(critic):
+    with pytest.raises(ValueError, match="exact=False"):
+        learner.begin(critic, learner.Config(exact=True))
