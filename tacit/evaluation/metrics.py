@@ -23,6 +23,9 @@ from tacit.play import Turn
 NUM_BINS = 10
 """Confidence bins of the calibration error."""
 
+EARLY = 100
+"""Turns whose reward is also told apart: by the end nearly every house stands, whoever helped."""
+
 
 class Tally(NamedTuple):
     """Counts and sums over turns of any game; under `vmap` a leading axis of episodes."""
@@ -39,6 +42,7 @@ class BuildingTally(NamedTuple):
 
     turns: Float[Array, "*B"]
     reward: Float[Array, "*B"]
+    early_reward: Float[Array, "*B"]
     edits_needed: Float[Array, "*B"]
     human_edits: Float[Array, "*B"]
     assistant_edits: Float[Array, "*B"]
@@ -88,6 +92,7 @@ class BuildingYardstick(eqx.Module):
         return BuildingTally(
             turns=active,
             reward=turn.rewards.sum(),
+            early_reward=jnp.where(before.time < EARLY, turn.rewards.sum(), 0.0),
             edits_needed=jnp.where(before.time == 0, edit_distance(before.blocks, theta), 0).astype(jnp.float32),
             human_edits=edited[HUMAN],
             assistant_edits=edited[ASSISTANT],
@@ -149,6 +154,7 @@ BUILDING_FIGURES: dict[str, Callable[[Any], float]] = {
     "human_actions": lambda t: t.human_edits.mean(),
     "assistant_share": lambda t: (t.assistant_gain / t.edits_needed).mean(),
     **FIGURES,
+    "early_reward": lambda t: t.early_reward.mean(),
     "belief_nll": lambda t: (t.nll_air + t.nll_occupied).sum() / (t.cells_air + t.cells_occupied).sum(),
     "belief_nll_air": lambda t: t.nll_air.sum() / t.cells_air.sum(),
     "belief_nll_occupied": lambda t: t.nll_occupied.sum() / t.cells_occupied.sum(),

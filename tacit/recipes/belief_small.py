@@ -62,6 +62,8 @@ class HelpedBuilding(Source):
     num_moments: int = eqx.field(static=True, default=8)
     every: int = eqx.field(static=True, default=8)
     """Turns from one moment to the next. Between them the help goes by what was believed at the first."""
+    at_once: int = eqx.field(static=True, default=32)
+    """Worlds that play side by side; of so many all that is needed stays in a CPU's cache."""
     unhelped: float = 0.2
     """Share of episodes in which the assistant keeps out of the way."""
 
@@ -90,7 +92,7 @@ class HelpedBuilding(Source):
         num_worlds = worlds.last_turn.shape[0]
         worlds = jax.vmap(self.renew)(worlds, jax.random.split(renew_key, num_worlds))
 
-        def one(world: World, key: Key[Array, ""]) -> tuple[World, Moment]:
+        def on(world: World, key: Key[Array, ""]) -> tuple[World, Moment]:
             seen = self.view(world)
             believed = jax.nn.softmax(network(*seen).goal)
             after, actions = jax.lax.scan(
@@ -98,11 +100,11 @@ class HelpedBuilding(Source):
             )
             return after, self.moment(world, seen, actions[0])
 
-        def some(worlds: World, key: Key[Array, ""]) -> tuple[World, Moment]:
-            return jax.vmap(one)(worlds, jax.random.split(key, num_worlds))
+        def one(begun: tuple[World, Key[Array, ""]]) -> tuple[World, Moment]:
+            world, key = begun
+            return jax.lax.scan(on, world, jax.random.split(key, self.num_moments))
 
-        worlds, moments = jax.lax.scan(some, worlds, jax.random.split(play_key, self.num_moments))
-        return worlds, jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), moments)
+        return jax.lax.map(one, (worlds, jax.random.split(play_key, num_worlds)), batch_size=self.at_once)
 
     def renew(self, world: World, key: Key[Array, ""], may_cut: bool | Bool[Array, ""] = True) -> World:
         """The world, or a fresh one if its episode is over, or was to be cut short by now and may be.

@@ -41,7 +41,7 @@ class Config(counsel.Config):
     num_updates: int = 48
     num_worlds: int = 256
     num_held_out: int = 16
-    learning_rate: float = 0.01
+    learning_rate: float = 0.002
     patience: int = 60
     value: float = 0.0
     before: float = 0.0

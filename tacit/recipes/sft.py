@@ -21,7 +21,7 @@ from tacit.recipes import pretrained
 class Config(pretrained.Config):
     """As for what it goes on from, but learning more gently, and what the person does too."""
 
-    learning_rate: float = 0.003
+    learning_rate: float = 0.001
     before: float = 3.0
     human: float = 0.06
 

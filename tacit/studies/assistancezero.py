@@ -5,7 +5,7 @@ that learn are trained here, each from its last checkpoint; every row is kept as
 was stopped goes on where it was, and a row that is missing is told as missing. Laidlaw et al. 2025, "AssistanceZero:
 Scalably Solving Assistance Games", arXiv 2504.07091, tables 1, 3 and 7.
 
-Rewards are those of the first turns (`Config.early`): by the end nearly every house stands, whoever helped.
+Rewards are those of the first turns (`evaluation.metrics.EARLY`): by the end nearly every house stands, whoever helped.
 """
 
 import dataclasses
@@ -54,15 +54,13 @@ class Config:
     num_episodes: Mapping[str, int]
     rows: tuple[str, ...] = tuple(ROWS)
     num_seeds: int = 3
-    early: int = 100
-    """Turns whose reward is compared."""
     budget: Budget = dataclasses.field(default_factory=Budget)
     seed: int = 31
 
 
 CONFIGS = {
-    "tiny": Config({"builder": 4}, rows=("oracle",), early=building_small.HORIZON),
-    "small": Config({"builder": 256, "pikl": 64}),
+    "tiny": Config({"builder": 4}, rows=("oracle",)),
+    "small": Config({"builder": 128, "pikl": 48}),
     "full": Config({"builder": 1024, "pikl": 256}, num_seeds=5),
 }
 
@@ -221,19 +219,13 @@ def play(part: Part, out: Path, tell: Tell) -> Played:
     skill, seconds = untrained(), 0.0
     if row.learner is not None:
         skill, seconds = learned(row.learner, part.seed, config.budget, out, tell)
-    practice = building_small.make("train")
+    game, practice = building_small.make("test"), building_small.make("train")
     people = {}
     for name, num_episodes in config.num_episodes.items():
-        people[name] = {}
-        for what, game in (
-            ("whole", building_small.make("test")),
-            ("early", building_small.make("test", horizon=config.early)),
-        ):
-            human = find("tacit.humans", name).load().make(game)
-            contender = Contender(part.row, row.play(practice, human, skill), absent=part.row == "none")
-            tally = run(Contest(game, practice, human, num_episodes, config.seed), contender)
-            counts = {field: np.asarray(leaf) for field, leaf in tally._asdict().items() if field in Counts._fields}
-            people[name][what] = {field: leaf.tolist() for field, leaf in counts.items()}
+        human = find("tacit.humans", name).load().make(game)
+        contender = Contender(part.row, row.play(practice, human, skill), absent=part.row == "none")
+        tally = run(Contest(game, practice, human, num_episodes, config.seed), contender)
+        people[name] = {field: np.asarray(getattr(tally, field)).tolist() for field in Counts._fields}
     return Played(part.row, part.seed, None, people, seconds, *_where())
 
 

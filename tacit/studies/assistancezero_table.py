@@ -15,10 +15,10 @@ from tacit.evaluation.metrics import BUILDING_FIGURES
 from tacit.studies.claims import Claim, above, at_least
 
 TABLE_1 = "Laidlaw et al. 2025, tables 1 and 3: 21 to 27 % fewer actions at a share of 26 to 27 %; the bar is higher"
-REWARD = "on the same houses with the same people, in the first turns; the 95 % interval lies above 0"
+REWARD = "on the same houses with the same people, in the first 100 turns; the 95 % interval lies above 0"
 WITHIN_REACH = "who is told the house reaches the bar that is set for who is not"
 KNOWING = "knowing the goal cannot hurt"
-SHOWN = ("goal_completed", "finished", "human_actions", "assistant_share", "turns")
+SHOWN = ("goal_completed", "finished", "human_actions", "assistant_share", "turns", "early_reward")
 
 
 class Counts(NamedTuple):
@@ -26,34 +26,35 @@ class Counts(NamedTuple):
 
     turns: Float[np.ndarray, "*B"]
     reward: Float[np.ndarray, "*B"]
+    early_reward: Float[np.ndarray, "*B"]
     edits_needed: Float[np.ndarray, "*B"]
     human_edits: Float[np.ndarray, "*B"]
     assistant_gain: Float[np.ndarray, "*B"]
 
 
 class Played(NamedTuple):
-    """What came of a part: counts by person, of whole episodes and of their first turns; or why it is missing."""
+    """What came of a part: counts by person, or why it is missing."""
 
     row: str
     seed: int
     missing: str | None
-    people: dict[str, dict[str, dict[str, list[float]]]]
+    people: dict[str, dict[str, list[float]]]
     seconds: float
     """Seconds of training."""
     commit: str | None
     device: str
 
 
-def counts(found: Sequence[Played], row: str, person: str, what: str) -> Counts | None:
+def counts(found: Sequence[Played], row: str, person: str) -> Counts | None:
     """A row's episodes with a person, a column for each seed; None where the row is missing."""
     there = sorted((one for one in found if one.row == row and one.missing is None), key=lambda one: one.seed)
-    some = [one.people[person][what] for one in there]
+    some = [one.people[person] for one in there]
     return Counts(*(np.stack([one[name] for one in some], -1) for name in Counts._fields)) if some else None
 
 
 def more_reward(one: Tally, other: Tally) -> float:
-    """By how much more the one earned, on average."""
-    return one.reward.mean() - other.reward.mean()
+    """By how much more the one earned in the first turns, on average."""
+    return one.early_reward.mean() - other.early_reward.mean()
 
 
 def table(seeds: Mapping[str, Sequence[int]], people: Sequence[str], found: Sequence[Played]) -> dict[str, Any]:
@@ -78,16 +79,15 @@ def lacking(found: Sequence[Played], row: str, wanted: Sequence[int]) -> str | N
 
 def figures(found: Sequence[Played], row: str, person: str) -> dict[str, Any] | None:
     """A row's figures with a person, beside nobody's, greedy's and PPO's; None where the row is missing."""
-    mine, early = (counts(found, row, person, what) for what in ("whole", "early"))
-    if mine is None or early is None:
+    mine = counts(found, row, person)
+    if mine is None:
         return None
     told: dict[str, Any] = {name: interval(BUILDING_FIGURES[name], mine) for name in SHOWN}
-    told["early_reward"] = interval(BUILDING_FIGURES["reward"], early)
-    alone = counts(found, "none", person, "whole")
+    alone = counts(found, "none", person)
     told["human_actions_saved"] = None if alone is None else interval(saving, mine, alone)
     for rival in ("greedy", "ppo"):
-        theirs = counts(found, rival, person, "early")
-        told[f"early_reward_minus_{rival}"] = None if theirs is None else interval(more_reward, early, theirs)
+        theirs = counts(found, rival, person)
+        told[f"early_reward_minus_{rival}"] = None if theirs is None else interval(more_reward, mine, theirs)
     told = {name: None if figure is None else figure._asdict() for name, figure in told.items()}
     by_seed = {
         name: [BUILDING_FIGURES[name](one_seed(mine, at)) for at in range(mine.turns.shape[1])] for name in SHOWN
@@ -101,11 +101,10 @@ def one_seed(counts: Counts, seed: int) -> Counts:
 
 
 class Question(NamedTuple):
-    """A claim: its name, the rows that it needs, of which turns, what to measure of them, and the bound."""
+    """A claim: its name, the rows that it needs, what to measure of them, and the bound."""
 
     name: str
     rows: tuple[str, ...]
-    what: str
     measure: Callable[..., float]
     bound: float
     source: str
@@ -118,7 +117,7 @@ def ahead(one: str, other: str) -> Question:
     def least(mine: Counts, theirs: Counts) -> float:
         return sure(interval(more_reward, mine, theirs)).low
 
-    return Question(f"early_reward_of_{one}_minus_{other}_low", (one, other), "early", least, 0.0, REWARD, above)
+    return Question(f"early_reward_of_{one}_minus_{other}_low", (one, other), least, 0.0, REWARD, above)
 
 
 def sure(figure: Figure | None) -> Figure:
@@ -134,14 +133,14 @@ def more(name: str) -> Callable[[Counts, Counts], float]:
 
 MAIN = ("assistancezero", "none")
 QUESTIONS = (
-    Question("human_actions_saved", MAIN, "whole", saving, 0.3, TABLE_1),
-    Question("assistant_share", ("assistancezero",), "whole", BUILDING_FIGURES["assistant_share"], 0.3, TABLE_1),
-    Question("goal_completed_minus_alone", MAIN, "whole", more("goal_completed"), 0.0, TABLE_1),
+    Question("human_actions_saved", MAIN, saving, 0.3, TABLE_1),
+    Question("assistant_share", ("assistancezero",), BUILDING_FIGURES["assistant_share"], 0.3, TABLE_1),
+    Question("goal_completed_minus_alone", MAIN, more("goal_completed"), 0.0, TABLE_1),
     ahead("assistancezero", "greedy"),
     ahead("assistancezero", "ppo"),
     ahead("assistancezero-short", "ppo"),
-    Question("oracle_share", ("oracle",), "whole", BUILDING_FIGURES["assistant_share"], 0.3, WITHIN_REACH),
-    Question("oracle_share_minus_learned", ("oracle", MAIN[0]), "whole", more("assistant_share"), 0.0, KNOWING),
+    Question("oracle_share", ("oracle",), BUILDING_FIGURES["assistant_share"], 0.3, WITHIN_REACH),
+    Question("oracle_share_minus_learned", ("oracle", MAIN[0]), more("assistant_share"), 0.0, KNOWING),
 )
 
 
@@ -158,6 +157,6 @@ def judged(
             if told:
                 skipped[name] = f"the table lacks {' and '.join(told)}"
                 continue
-            sides = [counts(found, row, person, question.what) for row in question.rows]
+            sides = [counts(found, row, person) for row in question.rows]
             claims.append(question.claim(name, question.measure(*sides), question.bound, question.source))
     return claims, skipped
