@@ -4,13 +4,14 @@ AssistanceZero (Laidlaw et al. 2025, arXiv 2504.07091). Every node of the tree h
 and what would then be believed: the network reads the imagined history just as it reads the real one. So a node says
 
     who the person is taken to be     P(h | node), the human head, its kinds by the belief
-    what the assistant might do       P(a | node) ∝ exp(κ · what a leads to is worth, by the belief + policy head)
+    what the assistant might do       P(a | node) ∝ exp(κ · what the greedy hand sees in a, by the belief + policy head)
     what is to be hoped for           V(node), the value head
     what a step earns                 E[s(after) - s(before)] by the belief, the person's part by the belief after it
 
 The search itself is `planning.tree_search`. Its model knows no house and is never told that one is finished.
 """
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -42,6 +43,10 @@ NUM_CANDIDATES = 16
 """Actions that a node considers."""
 PLAYING = Config(num_simulations=50, max_depth=8)
 """How much is searched before an action."""
+EXPLORING = Gumbel(least_spread=3.0)
+"""How training searches. The value of a single simulation is off by some three blocks."""
+SURELY = dataclasses.replace(EXPLORING, scale=0.0)
+"""How it searches at play, without noise."""
 
 
 class Skill(eqx.Module):
@@ -114,15 +119,18 @@ class Foresight(SearchModel):
         return Leaf(node, self.actions(choices, belief), logits, said.value, discount)
 
     def promise(self, belief: Float[Array, "X Y Z M"], seen: Observation) -> EditLogits:
-        """What to try first before training: what is worth something by the belief, or leads to it."""
-        gain = gains(seen.blocks, belief)
-        moves = worth(seen, belief, self.skill.threshold, ASSISTANT).move
+        """What to try first before training: what the greedy hand would do; then rest; then edits that promise less."""
+        gain, tempting = gains(seen.blocks, belief), worth(seen, belief, self.skill.threshold, ASSISTANT)
+
+        def preference(value: Float[Array, "*S"], gain: Float[Array, "*S"] | float) -> Float[Array, "*S"]:
+            return SHARPNESS * jnp.where(value > 0.0, value, gain - self.skill.threshold)
+
         return EditLogits(
-            SHARPNESS * self.skill.threshold,
-            SHARPNESS * gain.place.reshape(-1),
+            jnp.zeros(()),
+            preference(tempting.place, gain.place).reshape(-1),
             belief.reshape(self.game.num_cells, -1),
-            SHARPNESS * gain.remove.reshape(-1),
-            SHARPNESS * moves,
+            preference(tempting.remove, gain.remove).reshape(-1),
+            preference(tempting.move, 0.0),
         )
 
     def human(self, embedding: Node, key: Key[Array, ""]) -> Int[Array, ""]:
@@ -222,4 +230,4 @@ def make(game: Game, human: Human, weights: Path | None = None) -> AssistanceZer
     del human
     building = building_game(game, "The assistant 'assistancezero'")
     skill = untrained(building) if weights is None else load_skill(building, weights)
-    return AssistanceZero(building, skill, Gumbel(scale=0.0), PLAYING)
+    return AssistanceZero(building, skill, SURELY, PLAYING)

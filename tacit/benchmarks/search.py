@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float16, Int, Key, UInt8
 
-from tacit.assistants.assistancezero import AssistanceZero, Skill
+from tacit.assistants.assistancezero import SURELY, AssistanceZero, Skill
 from tacit.assistants.greedy import sizes
 from tacit.core import ASSISTANT, HUMAN
 from tacit.games import building_paper, building_small
@@ -32,7 +32,7 @@ from tacit.games.building.game import BuildingGame, State
 from tacit.games.building.hand import earned, gains
 from tacit.learning.goals import Config as Goals
 from tacit.learning.networks import CounselNetwork, VoxelNetwork
-from tacit.planning.tree_policies import Gumbel, Puct
+from tacit.planning.tree_policies import Puct
 from tacit.planning.tree_search import Config, Leaf, SearchModel, prune, search
 
 BATCHES = (1, 32)
@@ -211,7 +211,7 @@ def evaluation(game: BuildingGame) -> float:
 def decision(game: BuildingGame) -> float:
     """Seconds that AssistanceZero takes from what it sees to what it does."""
     skill = Skill(untrained(game), jnp.asarray(0.5))
-    assistant = AssistanceZero(game, skill, Gumbel(scale=0.0), Config(NUM_SIMULATIONS))
+    assistant = AssistanceZero(game, skill, SURELY, Config(NUM_SIMULATIONS))
     sees = game.observe(game.init(jax.random.key(2)))[ASSISTANT]
     decide = eqx.filter_jit(assistant.logits)
     memory = assistant.init(jax.random.key(3))

@@ -175,6 +175,9 @@ class Gumbel(TreePolicy):
     """c_visit."""
     value_scale: float = 0.1
     """c_scale."""
+    least_spread: float = 1e-8
+    """Where the values of a node's candidates lie closer together, q takes only part of [0, 1], or noise would outweigh
+    the prior."""
 
     def draw(self, logits: Float[Array, " K"], key: Key[Array, ""]) -> Float[Array, " K"]:
         """Draw g."""
@@ -218,7 +221,7 @@ class Gumbel(TreePolicy):
         mean = (weights * node.values).sum() / jnp.where(tried.any(), weights.sum(), 1.0)
         value = (node.raw_value + visits.sum() * mean) / (1.0 + visits.sum())
         known = jnp.where(tried, node.values, value)
-        scaled = (known - known.min()) / jnp.maximum(known.max() - known.min(), 1e-8)
+        scaled = (known - known.min()) / jnp.maximum(known.max() - known.min(), self.least_spread)
         return (self.visit_offset + visits.max()) * self.value_scale * scaled
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from tacit.assistants.assistancezero import EXPLORING
 from tacit.assistants.greedy import sizes
 from tacit.evaluation.metrics import marginal_prior
 from tacit.games import building_paper
@@ -22,7 +23,6 @@ from tacit.learning.counsel import Advice
 from tacit.learning.counsel import Config as Losses
 from tacit.learning.lessons import LessonTrainer
 from tacit.learning.networks import CounselNetwork, VoxelNetwork
-from tacit.planning.tree_policies import Gumbel
 from tacit.planning.tree_search import Config as Search
 from tacit.recipes.assistancezero_small import SearchedBuilding, Trial, searching
 from tacit.recipes.belief_small import HelpedBuilding
@@ -75,7 +75,7 @@ def trainer(config: Config, game: BuildingGame, finish: Callable[[Any], tuple]) 
     source = SearchedBuilding(
         helped=helped,
         threshold=jnp.float32(THRESHOLD),
-        policy=Gumbel(),
+        policy=EXPLORING,
         config=config.search,
         num_moments=config.num_moments,
     )

@@ -14,7 +14,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from tacit.assistants.assistancezero import PLAYING, AssistanceZero, Foresight, Node, Skill, everything, untrained
+from tacit.assistants.assistancezero import (
+    EXPLORING,
+    PLAYING,
+    SURELY,
+    AssistanceZero,
+    Foresight,
+    Node,
+    Skill,
+    everything,
+    untrained,
+)
 from tacit.core import ASSISTANT, Assistant, Human
 from tacit.evaluation.compare import Contender, Contest, run
 from tacit.evaluation.metrics import BUILDING_FIGURES
@@ -157,7 +167,7 @@ def looking_back(
 
 def searching(game: BuildingGame, skill: Skill, config: Search = PLAYING) -> AssistanceZero:
     """The assistant that searches with this skill, without noise."""
-    return AssistanceZero(game, skill, Gumbel(scale=0.0), config)
+    return AssistanceZero(game, skill, SURELY, config)
 
 
 class Trial(eqx.Module):
@@ -190,6 +200,6 @@ def trainer(config: Config) -> LessonTrainer:
     human = builder.make(game)
     start = untrained(game)
     helped = HelpedBuilding(game=game, human=human, unhelped=0.0)
-    source = SearchedBuilding(helped=helped, threshold=start.threshold, policy=Gumbel(), config=TRAINING)
+    source = SearchedBuilding(helped=helped, threshold=start.threshold, policy=EXPLORING, config=TRAINING)
     advice = Advice(config, start.network, game.num_kinds)
     return LessonTrainer(config, source, advice, Trial(game, human, start.threshold))

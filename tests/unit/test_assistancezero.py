@@ -13,9 +13,9 @@ from tacit.assistants import greedy
 from tacit.assistants.assistancezero import AssistanceZero, Foresight, Skill
 from tacit.core import ASSISTANT, HUMAN
 from tacit.games import building_small
-from tacit.games.building.actions import certain, first_choice, num_actions
+from tacit.games.building.actions import certain, first_choice, first_choices, num_actions
 from tacit.games.building.game import Edits, similarity
-from tacit.games.building.hand import earned
+from tacit.games.building.hand import earned, hand
 from tacit.humans import builder
 from tacit.learning.networks import CounselNetwork
 from tacit.planning.tree_policies import Gumbel
@@ -88,6 +88,24 @@ def test_what_is_imagined_is_what_is_then_believed(played):
 def test_it_does_what_the_search_ends_on(played):
     for _, _, found, actions, _ in played[1]:
         assert int(found.action[0]) == int(actions[ASSISTANT])
+
+
+def test_untrained_it_first_tries_what_the_greedy_hand_would_do(played):
+    @eqx.filter_jit
+    def both(belief, state):
+        seen = GAME.observe(state)[ASSISTANT]
+        hands = first_choices(hand(seen, belief, SKILL.threshold, ASSISTANT), seen.legal[ASSISTANT])
+        return MODEL.prior(belief, seen), hands
+
+    theta, turns = played
+    done = set()
+    for state, memory, *_ in turns:
+        for share in (0.0, 0.5, 0.9):
+            half_told = share * jax.nn.one_hot(theta, GAME.num_kinds) + (1.0 - share) * memory.belief.probabilities
+            prior, hands = both(half_told, state)
+            assert hands[jnp.argmax(prior)] == hands.max()
+            done.add(int(jnp.argmax(prior)))
+    assert len(done) > 2, "it does one thing here and another there"
 
 
 def test_told_the_house_it_builds_it():
