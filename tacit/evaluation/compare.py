@@ -166,6 +166,12 @@ def interval(figure: Callable[..., float], *tallies: Tally, seed: int = 0, num_r
     return Figure(mean, float(low), float(high))
 
 
+def sure(figure: Figure | None) -> Figure:
+    """A figure that applies wherever there are episodes."""
+    assert figure is not None
+    return figure
+
+
 def saving(assisted: Tally, alone: Tally) -> float:
     """The fraction of the human's edits that an assistant saves."""
     return 1 - assisted.human_edits.mean() / alone.human_edits.mean()

@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from tacit.assistants import assistancezero
+from tacit.assistants import assistancezero, oracle
 from tacit.assistants.assistancezero import NUM_CANDIDATES, AssistanceZero, Skill
 from tacit.assistants.greedy import Knowledge, Thoughts
 from tacit.assistants.intuition import Intuition
+from tacit.assistants.oracle import Oracle
 from tacit.beliefs.voxels import VoxelBelief
 from tacit.core import Assistant, Human
 from tacit.evaluation.metrics import marginal_prior
@@ -46,6 +47,9 @@ class Budget:
     imitation: int = 40
     schedule: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
+
+TOLD = 50.0
+"""Log-likelihood of what is told for certain."""
 
 Others = Callable[[str], CounselNetwork]
 """The network that another learner ended with, by the learner's name, for the same seed."""
@@ -238,12 +242,33 @@ class Forgetful(Assistant):
         return self.searcher.thoughts(memory)
 
 
+class Planner(Oracle):
+    """Searches, and is told the house."""
+
+    searcher: AssistanceZero
+
+    def init(self, key: Key[Array, ""]) -> Any:
+        """The searcher's memory, told the house."""
+        return self.searcher.tell(self.searcher.init(key), TOLD * jax.nn.one_hot(self.theta, self.num_kinds))
+
+    def logits(self, memory: Any, observation: Observation, key: Key[Array, ""]) -> tuple[EditLogits, Any]:
+        """The searcher's."""
+        return self.searcher.logits(memory, observation, key)
+
+
+def planning(game: BuildingGame, human: Human, skill: Skill) -> Planner:
+    """Knows the house and searches."""
+    told = oracle.make(game, human)
+    return Planner(told.theta, told.num_kinds, searching(game, human, skill))
+
+
 ROWS = {
     "assistancezero": Row("assistancezero", searching),
     "greedy": Row(None, member("greedy")),
     "none": Row(None, member("none")),
     "random": Row(None, member("random")),
     "oracle": Row(None, member("oracle")),
+    "oracle-search": Row(None, planning),
     "particles": Row(None, member("particles")),
     "assistancezero-short": Row("assistancezero-short", searching),
     "ppo": Row("ppo", thinking),

@@ -10,9 +10,10 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from tacit.evaluation.compare import Figure, Tally, interval, saving
+from tacit.evaluation.compare import Tally, interval, saving, sure
 from tacit.evaluation.metrics import BUILDING_FIGURES
 from tacit.studies.claims import Claim, above, at_least
+from tacit.studies.helping import more_completed
 
 TABLE_1 = "Laidlaw et al. 2025, tables 1 and 3: 21 to 27 % fewer actions at a share of 26 to 27 %; the bar is higher"
 REWARD = "on the same houses with the same people, in the first 100 turns; the 95 % interval lies above 0"
@@ -120,22 +121,21 @@ def ahead(one: str, other: str) -> Question:
     return Question(f"early_reward_of_{one}_minus_{other}_low", (one, other), least, 0.0, REWARD, above)
 
 
-def sure(figure: Figure | None) -> Figure:
-    """A figure that applies wherever there are episodes."""
-    assert figure is not None
-    return figure
-
-
 def more(name: str) -> Callable[[Counts, Counts], float]:
     """By how much more of a figure the first has."""
     return lambda mine, theirs: BUILDING_FIGURES[name](mine) - BUILDING_FIGURES[name](theirs)
+
+
+def most_completed(helped: Counts, alone: Counts) -> float:
+    """By how much more is completed, at the upper end of the 95 % interval: some people leave houses unfinished."""
+    return sure(interval(more_completed, helped, alone)).high
 
 
 MAIN = ("assistancezero", "none")
 QUESTIONS = (
     Question("human_actions_saved", MAIN, saving, 0.3, TABLE_1),
     Question("assistant_share", ("assistancezero",), BUILDING_FIGURES["assistant_share"], 0.3, TABLE_1),
-    Question("goal_completed_minus_alone", MAIN, more("goal_completed"), 0.0, TABLE_1),
+    Question("goal_completed_minus_alone_high", MAIN, most_completed, 0.0, TABLE_1),
     ahead("assistancezero", "greedy"),
     ahead("assistancezero", "ppo"),
     ahead("assistancezero-short", "ppo"),

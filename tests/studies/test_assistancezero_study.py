@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from jaxtyping import Array, Key
 
+from tacit.assistants import oracle
 from tacit.assistants.assistancezero import AssistanceZero, Skill
 from tacit.core import ASSISTANT
 from tacit.games import building_small
@@ -333,3 +334,29 @@ def test_who_forgets_does_the_same_whatever_was(rng):
     aged = turn(forgetful, theta, state, mind, memory, key)
     assert eqx.tree_equal(fresh[2:], aged[2:])
     assert all(not jnp.any(leaf) for leaf in jax.tree.leaves(aged[2].history))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compile_quickly")
+def test_who_is_told_the_house_searches_with_it(rng):
+    game = building_small.make()
+    told = rows.planning(game, builder.make(game), rows.untrained())
+    searcher = dataclasses.replace(told.searcher, config=Search(4, max_depth=2))
+    key = jax.random.key(int(rng.integers(1 << 30)))
+    theta, state = game.sample_theta(key), game.init(key)
+    told = oracle.reveal(dataclasses.replace(told, searcher=searcher), theta)
+
+    @eqx.filter_jit
+    def turn(state, memory, key):
+        sees = game.observe(state)[ASSISTANT]
+        logits, memory = told.logits(memory, sees, key)
+        action = game.sample(logits, sees.legal[ASSISTANT], key)
+        after = game.step(state, jnp.stack([0, action]), key)
+        return after, memory, game.reward(theta, state, after.last_actions, after)[ASSISTANT]
+
+    memory, gained = told.init(key), []
+    for number in range(24):
+        state, memory, gain = turn(state, memory, jax.random.fold_in(key, number))
+        gained.append(float(gain))
+    assert min(gained) >= 0.0, "it does no harm"
+    assert sum(gained) >= 8.0
