@@ -353,6 +353,14 @@ def test_transforms() -> None:
     np.testing.assert_allclose(by_tree(some), [0.3, 0.5, 0.25], atol=1e-6)
 
 
+def test_values_that_lie_close_speak_less() -> None:
+    """σ is (50 + 2) · 0.1 times the spread of the values, over the least one where that is greater."""
+    for gap, spread, q in ((0.3, 1e-8, 1.0), (0.3, 3.0, 0.1), (6.0, 3.0, 1.0)):
+        root = node([1.0, 1.0 + gap], [2, 2], [0.0, 0.0], (0.0, 7.0))
+        _, weights = Gumbel(least_spread=spread).conclude(root, jnp.zeros(2), jax.random.key(0))
+        assert jnp.log(weights[1] / weights[0]) == pytest.approx(5.2 * q, rel=1e-4)
+
+
 def test_noise_stays_among_the_legal_and_has_dirichlets_moments() -> None:
     """E η = 1/n and Var η = (n - 1) / (n² (n α + 1)), here n = 3."""
     policy, alpha = Puct(noise_share=0.25, concentration=0.4), 0.4
