@@ -39,9 +39,11 @@ from tacit.storage import load_weights, shipped
 
 SHARPNESS = 6.0
 """κ: logits of the prior per block that an action is worth."""
+EAGERNESS = 0.3
+"""How much more, in blocks, whatever the greedy hand would do at all is worth trying than resting."""
 NUM_CANDIDATES = 16
 """Actions that a node considers."""
-PLAYING = Config(num_simulations=50, max_depth=8)
+PLAYING = Config(num_simulations=16, max_depth=8)
 """How much is searched before an action."""
 EXPLORING = Gumbel(least_spread=3.0)
 """How training searches. The value of a single simulation is off by some three blocks."""
@@ -123,7 +125,7 @@ class Foresight(SearchModel):
         gain, tempting = gains(seen.blocks, belief), worth(seen, belief, self.skill.threshold, ASSISTANT)
 
         def preference(value: Float[Array, "*S"], gain: Float[Array, "*S"] | float) -> Float[Array, "*S"]:
-            return SHARPNESS * jnp.where(value > 0.0, value, gain - self.skill.threshold)
+            return SHARPNESS * jnp.where(value > 0.0, EAGERNESS + value, gain - self.skill.threshold)
 
         return EditLogits(
             jnp.zeros(()),

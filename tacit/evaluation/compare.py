@@ -24,6 +24,8 @@ CHUNK = 25
 
 SLOTS = 32
 """Episodes that a processor plays at the same time: enough to keep it busy, few enough that beliefs stay in memory."""
+FEW = 8
+"""So many are enough where there are few: while the last and longest are played, all other slots are idle."""
 
 Tally = Any
 """A record of NumPy arrays with a leading axis of episodes; which one, the game's yardstick says."""
@@ -70,7 +72,7 @@ def run(
 ) -> Tally:
     """Play every episode of the contest and count what happened.
 
-    Each processor plays `SLOTS` episodes at a time for `CHUNK` turns; those that are over make room for the next.
+    Each processor plays up to `SLOTS` episodes at a time for `CHUNK` turns; those that are over make room for the next.
     `report` is called after each chunk with how many are over and how many turns have been played in each slot.
     """
     game = contest.game.alone() if contender.absent else contest.game
@@ -84,7 +86,8 @@ def run(
         return jax.block_until_ready(played)
 
     groups = max(1, min(os.cpu_count() or 1, contest.num_episodes))
-    slots = min(SLOTS, contest.num_episodes // groups)
+    each = contest.num_episodes // groups
+    slots = min(SLOTS, each, max(FEW, each // 4))
     finished = np.asarray(moment.finished)
     total, turns = None, 0
     with ThreadPoolExecutor(groups) as pool:
