@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from jaxtyping import Array, Key
 
-from tacit.assistants import oracle
+from tacit.assistants import assistancezero, oracle
 from tacit.assistants.assistancezero import AssistanceZero, Skill
 from tacit.core import ASSISTANT
 from tacit.games import building_small
@@ -240,7 +240,7 @@ def test_settings_are_those_of_recipes_sources_and_players():
     """Defaults too: what is not in a config may be changed in a recipe."""
     rows = json.loads(study.settings(dataclasses.replace(CONFIG, rows=("no-recurrence", "ppo"))))["rows"]
     player, config, source, _ = rows["no-recurrence"]
-    assert player["searcher"]["config"]["num_simulations"] == 50
+    assert player["searcher"]["config"]["num_simulations"] == assistancezero.PLAYING.num_simulations
     assert player["searcher"]["recall"] == source["recall"] == "nothing"
     assert config["num_rounds"] == 16
     assert source["config"]["num_simulations"] == 16
