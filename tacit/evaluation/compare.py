@@ -25,7 +25,8 @@ CHUNK = 25
 SLOTS = 32
 """Episodes that a processor plays at the same time: enough to keep it busy, few enough that beliefs stay in memory."""
 FEW = 8
-"""So many are enough where there are few: while the last and longest are played, all other slots are idle."""
+"""Of a short contest it plays so many at least, and otherwise a quarter of its share: a slot that plays one episode
+only is idle until the longest of all is over."""
 
 Tally = Any
 """A record of NumPy arrays with a leading axis of episodes; which one, the game's yardstick says."""

@@ -309,8 +309,8 @@ class Counsel(NamedTuple):
     """The discounted sum of rewards to come."""
 
 
-TEN = 10.0
-"""Values are learned in tens of blocks: what is learned with small steps should be of the size of one."""
+VALUE_UNIT = 10.0
+"""The value head speaks in tens: what is learned with small steps should be of the size of one."""
 
 
 class CounselNetwork(eqx.Module):
@@ -344,5 +344,5 @@ class CounselNetwork(eqx.Module):
         """What is said of N readings."""
         edits = per_cell(self.policy_head(reading.places), self.voxels.sizes.shape[1])
         overall = summary(reading.places)
-        rest, value = self.rest_head(overall), TEN * self.value_head(overall)[:, 0]
+        rest, value = self.rest_head(overall), VALUE_UNIT * self.value_head(overall)[:, 0]
         return Counsel(self.voxels.speak(reading), edits[..., 0], edits[..., 1], rest[:, :6], rest[:, 6], value)

@@ -13,12 +13,13 @@ from jaxtyping import Float
 from tacit.evaluation.compare import Tally, interval, saving, sure
 from tacit.evaluation.metrics import BUILDING_FIGURES
 from tacit.studies.claims import Claim, above, at_least
-from tacit.studies.helping import more_completed
 
 TABLE_1 = "Laidlaw et al. 2025, tables 1 and 3: 21 to 27 % fewer actions at a share of 26 to 27 %; the bar is higher"
 REWARD = "on the same houses with the same people, in the first 100 turns; the 95 % interval lies above 0"
 WITHIN_REACH = "who is told the house reaches the bar that is set for who is not"
 KNOWING = "knowing the goal cannot hurt"
+RIVALS = ("greedy", "ppo", "oracle")
+"""Whom every row's reward is held against."""
 SHOWN = ("goal_completed", "finished", "human_actions", "assistant_share", "turns", "early_reward")
 
 
@@ -79,14 +80,14 @@ def lacking(found: Sequence[Played], row: str, wanted: Sequence[int]) -> str | N
 
 
 def figures(found: Sequence[Played], row: str, person: str) -> dict[str, Any] | None:
-    """A row's figures with a person, beside nobody's, greedy's and PPO's; None where the row is missing."""
+    """A row's figures with a person, beside nobody's and its rivals'; None where the row is missing."""
     mine = counts(found, row, person)
     if mine is None:
         return None
     told: dict[str, Any] = {name: interval(BUILDING_FIGURES[name], mine) for name in SHOWN}
     alone = counts(found, "none", person)
     told["human_actions_saved"] = None if alone is None else interval(saving, mine, alone)
-    for rival in ("greedy", "ppo"):
+    for rival in RIVALS:
         theirs = counts(found, rival, person)
         told[f"early_reward_minus_{rival}"] = None if theirs is None else interval(more_reward, mine, theirs)
     told = {name: None if figure is None else figure._asdict() for name, figure in told.items()}
@@ -126,16 +127,11 @@ def more(name: str) -> Callable[[Counts, Counts], float]:
     return lambda mine, theirs: BUILDING_FIGURES[name](mine) - BUILDING_FIGURES[name](theirs)
 
 
-def most_completed(helped: Counts, alone: Counts) -> float:
-    """By how much more is completed, at the upper end of the 95 % interval: some people leave houses unfinished."""
-    return sure(interval(more_completed, helped, alone)).high
-
-
 MAIN = ("assistancezero", "none")
 QUESTIONS = (
     Question("human_actions_saved", MAIN, saving, 0.3, TABLE_1),
     Question("assistant_share", ("assistancezero",), BUILDING_FIGURES["assistant_share"], 0.3, TABLE_1),
-    Question("goal_completed_minus_alone_high", MAIN, most_completed, 0.0, TABLE_1),
+    Question("goal_completed_minus_alone", MAIN, more("goal_completed"), 0.0, TABLE_1),
     ahead("assistancezero", "greedy"),
     ahead("assistancezero", "ppo"),
     ahead("assistancezero-short", "ppo"),
