@@ -5,6 +5,12 @@ with the anchor's chance of passing, this one is the best compromise between doi
 
     maximise E_π[Q] - λ KL(π ‖ h):   π(a) ∝ h(a) · exp(Q(a) / λ) for all a but passing,   π(pass) = h(pass)
 
+What is put off is put off to a turn of the same person's, with the same habits, so Q counts on that turn's V and not on
+the planner's: whoever hardly ever breaks a block that stands, and is shut out of the house by one, would put it off for
+ever if they took themselves for somebody who does it at the next turn.
+
+    V = h(pass) γ V + (1 - h(pass)) max_π { E_π[Q] - λ KL(π ‖ h) },   π and h given that they do not pass
+
 Its *rationality* is 1 / λ: at 0 it is the anchor, at infinity the planner's best among what the anchor may do. piKL:
 Jacob et al. 2022, "Modeling strong and human-like gameplay with KL-regularized search", arXiv 2112.07544, equation 2;
 the exception for passing is that of Laidlaw et al. 2025, arXiv 2504.07091, who find such a π by tree search instead.
@@ -22,9 +28,13 @@ from tacit.core import HUMAN, Game, Human, Memory
 from tacit.games.building.actions import EditLegal, EditLogits, first_choices
 from tacit.games.building.game import House, Observation, building_game
 from tacit.humans import cloned
-from tacit.humans.planner import ActionValues, action_values, reweigh, watch
+from tacit.humans.planner import ActionValues, Prospects, action_values, prospects, reweigh, watch
 
-RATIONALITY = 4.0
+RATIONALITY = 2.0
+LEAST_RATIONALITY = 1e-3
+"""Below it V is that of this rationality: it hardly matters to who hardly minds."""
+HALVINGS = 12
+"""Of the interval in which V is looked for: found to a 4096th of the planner's."""
 
 
 class Mind(NamedTuple):
@@ -51,6 +61,32 @@ def anchored(
     )
 
 
+def turn_value(
+    anchor: EditLogits, ahead: Prospects, legal: EditLegal, rationality: float | Float[Array, ""]
+) -> Float[Array, ""]:
+    """V, in edits: the value of a turn to somebody who acts like this now and, if nothing comes of it, again."""
+    choices = first_choices(anchor, legal)
+    every, acting = jax.nn.logsumexp(choices), jax.nn.logsumexp(choices[1:])
+    passes, acts = jnp.exp(choices[0] - every), jnp.exp(acting - every)
+    rationality = jnp.maximum(rationality, LEAST_RATIONALITY)
+
+    def turn(value: Float[Array, ""]) -> Float[Array, ""]:
+        values = action_values(ahead, value)
+        policy = reweigh(anchor, jax.tree.map(lambda q: rationality * q, values))
+        gained = jax.nn.logsumexp(first_choices(policy, legal)[1:]) - acting
+        return passes * values.rest + jnp.where(acts > 0.0, acts * gained / rationality, 0.0)
+
+    def halve(step: Int[Array, ""], ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        del step
+        low, high = ends
+        middle = (low + high) / 2
+        more = turn(middle) > middle
+        return jnp.where(more, middle, low), jnp.where(more, high, middle)
+
+    low, high = jax.lax.fori_loop(0, HALVINGS, halve, (jnp.zeros_like(ahead.best), ahead.best))
+    return (low + high) / 2
+
+
 class PiKL(Human):
     """Planning, kept near to the anchor, a human who speaks in `EditLogits`."""
 
@@ -71,8 +107,9 @@ class PiKL(Human):
         """The exact probability of every action, up to a factor."""
         anchor, anchor_memory = self.anchor.logits(theta, memory.anchor, observation, key)
         passages = watch(memory.passages, theta, observation)
-        values = action_values(theta, passages, observation, self.num_kinds, self.reach)
-        policy = anchored(anchor, values, observation.legal[HUMAN], self.rationality)
+        ahead, legal = prospects(theta, passages, observation, self.num_kinds, self.reach), observation.legal[HUMAN]
+        value = turn_value(anchor, ahead, legal, self.rationality)
+        policy = anchored(anchor, action_values(ahead, value), legal, self.rationality)
         return policy, Mind(anchor_memory, passages)
 
     def feel(self, memory: Mind, observation: Observation, felt: Float[Array, ""]) -> Mind:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from tacit.core import HUMAN, Game, Human
 from tacit.games.building.actions import DIRECTIONS, EditLogits
@@ -31,6 +31,22 @@ WORTH = 7.0
 """W, in edits: what follows an edit and the edit itself, at one in two turns: 1 + γ² + γ⁴ + … for γ = `HASTE`."""
 RATIONALITY = 10.0
 """Chosen on training houses: more of it hardly saves a turn."""
+
+
+class Prospects(NamedTuple):
+    """What actions do or lead to: W · h of each, and which edits are no mistake."""
+
+    best: Float[Array, ""]
+    """The most that any of them leads to: what a turn is worth to who does that."""
+    place: Float[Array, " N"]
+    remove: Float[Array, " N"]
+    move: Float[Array, "6"]
+    kept: Float[Array, "6"]
+    """The best edit that is in reach after each move as well as before."""
+    right: Bool[Array, "N M"]
+    """The kind that belongs in the cell."""
+    stands: Bool[Array, " N"]
+    """Whether the cell is as it should be."""
 
 
 class ActionValues(NamedTuple):
@@ -63,10 +79,10 @@ def kept(value: Float[Array, " N"], observation: Observation, reach: float) -> F
     return jax.vmap(best)(feet)
 
 
-def action_values(
+def prospects(
     theta: House, passages: Int[Array, "X Y Z"], observation: Observation, num_kinds: int, reach: float
-) -> ActionValues:
-    """What each action of the human's is worth to someone who wants this house, in edits."""
+) -> Prospects:
+    """What the human's actions lead to, for someone who wants this house."""
     opened = passages > 0
     oldest = jnp.where(opened, passages, jnp.iinfo(passages.dtype).max).min()
     urgency = jnp.where(opened, jnp.where(passages == oldest, DEFER, 0.0), 1.0)
@@ -77,17 +93,25 @@ def action_values(
     best = jnp.maximum(at_hand.max(), jnp.where(legal.move, table.move, 0.0).max())
     # Passages are closed last, and once that is all there is to do it is worth as much as other edits.
     worth = jnp.where(best <= DEFER, WORTH / DEFER, WORTH)
-    value = worth * best
-    nothing, astray, harm = HASTE * value, HASTE**2 * value, HASTE * value - 1.0
+    return Prospects(
+        worth * best,
+        worth * place,
+        worth * remove,
+        worth * table.move,
+        worth * kept(at_hand, observation, reach),
+        (jnp.arange(num_kinds, dtype=goal.dtype)[None] == goal[:, None]) & (goal != AIR)[:, None],
+        blocks == goal,
+    )
 
-    right = (jnp.arange(num_kinds, dtype=goal.dtype)[None] == goal[:, None]) & (goal != AIR)[:, None]
-    fill = jnp.maximum(worth * place, astray)[:, None]
-    clear = jnp.maximum(worth * remove, jnp.where(blocks == goal, harm, astray))
-    step = worth * jnp.maximum(table.move, HASTE * kept(at_hand, observation, reach))
+
+def action_values(ahead: Prospects, value: Float[Array, ""]) -> ActionValues:
+    """Q of each action in edits, where a turn in which nothing has been done is worth this `value`."""
+    nothing, astray, harm = HASTE * value, HASTE**2 * value, HASTE * value - 1.0
+    step = jnp.maximum(ahead.move, HASTE * jnp.minimum(ahead.kept, value))
     return ActionValues(
         rest=nothing,
-        place=jnp.where(right, fill, harm),
-        remove=clear,
+        place=jnp.where(ahead.right, jnp.maximum(ahead.place, astray)[:, None], harm),
+        remove=jnp.maximum(ahead.remove, jnp.where(ahead.stands, harm, astray)),
         move=jnp.maximum(step, astray),
     )
 
@@ -127,7 +151,8 @@ class Planner(Human):
         """The exact probability of every action, up to a factor."""
         del key
         passages = watch(memory, theta, observation)
-        gains = action_values(theta, passages, observation, self.even.kind.shape[1], self.reach)
+        ahead = prospects(theta, passages, observation, self.even.kind.shape[1], self.reach)
+        gains = action_values(ahead, ahead.best)
         return reweigh(self.even, jax.tree.map(lambda value: self.rationality * value, gains)), passages
 
 

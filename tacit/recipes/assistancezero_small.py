@@ -1,8 +1,9 @@
-"""AssistanceZero in building-small: a search that learns from its own searches, beside scripted people.
+"""AssistanceZero in building-small: a search that learns from its own searches, beside people of two kinds.
 
 The network starts as the learned belief. Every round the assistant plays on in many worlds, searching before each of
 its actions, and the network learns what the searches ended on, what followed, what the house was and what the person
-did. The people are builders drawn anew every episode, the houses those of the train split.
+did. The people are drawn anew every episode, scripted builders or such as plan and act like recorded ones; the houses
+are those of the train split.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,7 +33,7 @@ from tacit.games import building_small
 from tacit.games.building import actions as factored
 from tacit.games.building.game import BuildingGame
 from tacit.games.building.history import History
-from tacit.humans import builder
+from tacit.humans import mixed
 from tacit.learning.counsel import FULL, Advice, Choices, Config, Lesson
 from tacit.learning.lessons import LessonTrainer, Source
 from tacit.learning.moments import Moment
@@ -43,7 +44,7 @@ from tacit.planning.tree_search import Leaf, search
 from tacit.recipes.belief_small import HelpedBuilding, World
 
 TRAINING = Search(num_simulations=16, max_depth=8)
-CONFIG = Config(num_rounds=60, num_updates=48, num_worlds=256, num_held_out=16, learning_rate=0.001, patience=60)
+CONFIG = Config(num_rounds=48, num_updates=48, num_worlds=256, num_held_out=16, learning_rate=0.001, patience=48)
 NUM_TRIALS = 64
 """Episodes that the finished assistant is tried in."""
 TRIED = ("human_actions", "assistant_share", "goal_completed", "calibration_error_acted")
@@ -197,7 +198,7 @@ def make(data: Path | None) -> LessonTrainer:
 def trainer(config: Config) -> LessonTrainer:
     """The training with any config."""
     game = building_small.make("train")
-    human = builder.make(game)
+    human = mixed.make(game)
     start = untrained(game)
     helped = HelpedBuilding(game=game, human=human, unhelped=0.0)
     source = SearchedBuilding(helped=helped, threshold=start.threshold, policy=EXPLORING, config=TRAINING)

@@ -1,7 +1,7 @@
 """An assistant that learned by trying: proximal policy optimisation with auxiliary losses, in building-small.
 
 The third rival of AssistanceZero (Laidlaw et al. 2025, arXiv 2504.07091, section 5). It starts as AssistanceZero does,
-from the learned belief and the prior of its search, acts in many worlds beside scripted people, and learns from what
+from the learned belief and the prior of its search, acts in many worlds beside the same people, and learns from what
 came of that: `learning.ppo` has the losses. The advantages are
 
     A_t = Σ_k (γλ)^k δ_{t+k},   δ_t = r_t + γ V_{t+1} - V_t
@@ -24,7 +24,7 @@ from tacit.core import ASSISTANT
 from tacit.games import building_small
 from tacit.games.building import actions as factored
 from tacit.games.building.game import BuildingGame, Observation
-from tacit.humans import builder
+from tacit.humans import mixed
 from tacit.learning import ppo
 from tacit.learning.counsel import Lesson
 from tacit.learning.lessons import LessonTrainer, Source
@@ -135,7 +135,7 @@ def make(data: Path | None) -> LessonTrainer:
 def trainer(config: Config) -> LessonTrainer:
     """The training with any config."""
     game = building_small.make("train")
-    human, start = builder.make(game), untrained(game)
+    human, start = mixed.make(game), untrained(game)
     helped = HelpedBuilding(game=game, human=human, unhelped=0.0)
     source = TriedBuilding(helped=helped, threshold=start.threshold, trace=config.trace, own=config.own)
     trial = Trial(game, human, start.threshold, Intuition)

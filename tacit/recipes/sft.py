@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tacit.assistants.assistancezero import load_skill, untrained
 from tacit.games import building_small
-from tacit.humans import builder
+from tacit.humans import mixed
 from tacit.learning.lessons import LessonTrainer
 from tacit.learning.networks import CounselNetwork
 from tacit.recipes import pretrained
@@ -39,4 +39,4 @@ def start(weights: Path | None) -> CounselNetwork:
 
 def trainer(config: Config, network: CounselNetwork) -> LessonTrainer:
     """The training of a network with any config."""
-    return pretrained.imitating(config, network, builder.make(building_small.make("train")))
+    return pretrained.imitating(config, network, mixed.make(building_small.make("train")))

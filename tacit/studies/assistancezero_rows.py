@@ -27,7 +27,7 @@ from tacit.games.building import history
 from tacit.games.building.actions import EditLogits, certain
 from tacit.games.building.game import BuildingGame, Observation
 from tacit.games.building.history import History
-from tacit.humans import pikl
+from tacit.humans import builder
 from tacit.learning.lessons import Lessons, LessonTrainer, Losses, Network, Task
 from tacit.learning.networks import CounselNetwork, VoxelNetwork
 from tacit.members import find
@@ -41,7 +41,7 @@ class Budget:
     and one of imitation is the shortest.
     """
 
-    main: int = 60
+    main: int = 48
     search: int = 16
     ppo: int = 36
     imitation: int = 40
@@ -167,10 +167,10 @@ def from_nothing(budget: Budget, seed: int, others: Others) -> LessonTrainer:
     return eqx.tree_at(lambda trainer: trainer.task.start, trainer, start)
 
 
-def beside_pikl(budget: Budget, seed: int, others: Others) -> LessonTrainer:
-    """Beside people who plan and act as people were recorded to act, not beside scripted builders."""
+def beside_builders(budget: Budget, seed: int, others: Others) -> LessonTrainer:
+    """Beside scripted builders alone, not beside people who plan and act as people were recorded to act."""
     del seed, others
-    person = pikl.make(building_small.make("train"))
+    person = builder.make(building_small.make("train"))
     return eqx.tree_at(lambda trainer: trainer.source.helped.human, shortened(budget), person)
 
 
@@ -184,7 +184,7 @@ LEARNERS: dict[str, Learner] = {
     "no-recurrence": without_memory,
     "no-augmentation": verbatim,
     "no-warm-start": from_nothing,
-    "wrong-human": beside_pikl,
+    "wrong-human": beside_builders,
 }
 
 STARTS_FROM = {"sft": "pretrained"}

@@ -17,9 +17,12 @@ from tacit.games.building.actions import (
     log_prob,
     num_actions,
 )
+from tacit.games.building.blocks import AIR
+from tacit.games.building.game import bare_ground
+from tacit.games.building.hand import HASTE
 from tacit.humans import builder
-from tacit.humans.pikl import PiKL, anchored
-from tacit.humans.planner import ActionValues, action_values, reweigh
+from tacit.humans.pikl import HALVINGS, PiKL, anchored, turn_value
+from tacit.humans.planner import ActionValues, action_values, prospects, reweigh
 
 RNG = np.random.default_rng()
 N, M = 10, 5
@@ -198,10 +201,14 @@ def mind(anchor, rationality):
     return PiKL(anchor, SHAPE, GAME.num_kinds, GAME.reach, jnp.float32(rationality))
 
 
-@eqx.filter_jit
 def play(human, thetas, keys, num_turns):
     """Everybody builds; the first states, whether each is finished, and the last memories."""
-    starts = jax.vmap(GAME.init)(keys)
+    return play_from(human, thetas, jax.vmap(GAME.init)(keys), keys, num_turns)
+
+
+@eqx.filter_jit
+def play_from(human, thetas, starts, keys, num_turns):
+    """Everybody builds on from there."""
 
     def one(theta, carry, key):
         state, memory = carry
@@ -227,7 +234,9 @@ def choose(human, thetas, states, memories):
         sees = GAME.observe(state)[HUMAN]
         policy, after = human.logits(theta, memory, sees, jax.random.key(0))
         anchor, _ = human.anchor.logits(theta, memory.anchor, sees, jax.random.key(0))
-        return policy, anchor, action_values(theta, after.passages, sees, GAME.num_kinds, GAME.reach), sees.legal[HUMAN]
+        ahead, legal = prospects(theta, after.passages, sees, GAME.num_kinds, GAME.reach), sees.legal[HUMAN]
+        value = turn_value(anchor, ahead, legal, human.rationality)
+        return policy, anchor, action_values(ahead, value), legal, ahead, value
 
     return jax.vmap(one)(thetas, states, memories)
 
@@ -260,10 +269,69 @@ def test_in_the_game_it_is_the_same_over_all_its_actions(compile_quickly, built)
     people = jax.vmap(anchor.init)(keys)
     found = choose(human, thetas, states, memories._replace(anchor=people))
     for at in range(len(keys)):
-        policy, before, values, legal = jax.tree.map(lambda leaf, at=at: leaf[at], found)
+        policy, before, values, legal = jax.tree.map(lambda leaf, at=at: leaf[at], found[:4])
         exact = brute_force(before, values, legal, np.float64(np.float32(0.8)), GAME.num_kinds)
         np.testing.assert_allclose(chances(policy, legal, GAME.num_kinds), exact, rtol=1e-3, atol=1e-7)
         assert len(exact) == GAME.num_actions[HUMAN]
+
+
+def settled(before, ahead, rationality):
+    """The V that is what its own Q makes of it: the definition, one number an action, over and over."""
+    value = float(ahead.best)
+    if before[PASS] == 1.0:
+        return 0.0  # put off for ever
+    for _ in range(300):
+        q = flat_values(action_values(ahead, jnp.float32(value)))[1:]
+        acting = 1.0 - before[PASS]
+        gained = np.log((before[1:] / acting) @ np.exp(rationality * (q - q.max()))) / rationality + q.max()
+        value = before[PASS] * HASTE * value + acting * gained
+    return value
+
+
+def test_a_turn_is_worth_what_acting_like_this_makes_of_it(built):
+    thetas, keys, states, memories = built
+    anchor = builder.make(GAME)
+    human = PiKL(anchor, SHAPE, GAME.num_kinds, GAME.reach, jnp.float32(0.8))
+    memories = memories._replace(anchor=jax.vmap(anchor.init)(keys))
+    _, before, _, legal, ahead, value = choose(human, thetas, states, memories)
+    less = []
+    for at in range(len(keys)):
+        h, may, leads_to = jax.tree.map(lambda leaf, at=at: leaf[at], (before, legal, ahead))
+        exact = settled(chances(h, may, GAME.num_kinds), leads_to, 0.8)
+        assert abs(value[at] - exact) < 2.0 * leads_to.best / 2**HALVINGS + 1e-3
+        less.append(leads_to.best - exact)
+    assert max(less) > 0.1  # the planner's own would not do
+
+
+class Careful(Human):
+    """Who prefers nothing, but hardly ever breaks what stands."""
+
+    def init(self, key):
+        del key
+        return jnp.zeros((), jnp.int32)
+
+    def logits(self, theta, memory, observation, key):
+        del theta, observation, key
+        even = GAME.indifferent(HUMAN)
+        return even._replace(remove=even.remove - 6.0), memory
+
+
+def shut_out(human, num_people=16):
+    """Of some people before a house that stands but for a block in its middle, how many put that in."""
+    theta = bare_ground(SHAPE).at[2:6, 2:5, 2:6].set(6)
+    keys = jax.random.split(jax.random.key(int(RNG.integers(1 << 30))), num_people)
+    starts = jax.vmap(GAME.init)(keys)
+    starts = starts._replace(blocks=starts.blocks.at[:].set(theta.at[3, 3, 3].set(AIR)))
+    states, _ = play_from(human, jnp.broadcast_to(theta, starts.blocks.shape), starts, keys, 120)
+    return int((states.blocks[:, 3, 3, 3] == 6).sum())
+
+
+def test_shut_out_by_habit_it_breaks_in(monkeypatch):
+    human = mind(Careful(), 4.0)
+    assert shut_out(human) >= 14
+    monkeypatch.setattr("tacit.humans.pikl.turn_value", lambda anchor, ahead, legal, rationality: ahead.best)
+    jax.clear_caches()
+    assert shut_out(human) <= 8
 
 
 def test_it_feels_as_its_anchor_does():

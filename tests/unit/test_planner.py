@@ -13,7 +13,7 @@ from tacit.games.building.blocks import AIR, FIRST_PLACEABLE
 from tacit.games.building.game import BuildingGame, bare_ground
 from tacit.games.building.hand import HASTE
 from tacit.humans import planner
-from tacit.humans.planner import WORTH, action_values, reweigh, watch
+from tacit.humans.planner import WORTH, action_values, prospects, reweigh, watch
 
 RNG = np.random.default_rng()
 GAME = building_small.make("test").alone()
@@ -42,7 +42,8 @@ def flat_values(values):
 @eqx.filter_jit
 def look(theta, passages, state, human=PLANNER):
     sees = GAME.observe(state)[HUMAN]
-    values = action_values(theta, watch(passages, theta, sees), sees, M, GAME.reach)
+    ahead = prospects(theta, watch(passages, theta, sees), sees, M, GAME.reach)
+    values = action_values(ahead, ahead.best)
     logits, memory = human.logits(theta, passages, sees, jax.random.key(0))
     return values, logits, sees.legal[HUMAN], memory
 
