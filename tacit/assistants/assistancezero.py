@@ -35,7 +35,7 @@ from tacit.games.building.history import History
 from tacit.learning.networks import Counsel, CounselNetwork
 from tacit.planning.tree_policies import Gumbel, TreePolicy
 from tacit.planning.tree_search import Config, Leaf, Search, SearchModel, prune, search
-from tacit.storage import load_weights, shipped
+from tacit.storage import about_weights, load_weights, shipped
 
 SHARPNESS = 6.0
 """κ: logits of the prior per block that an action is worth."""
@@ -93,6 +93,8 @@ class Foresight(SearchModel):
     num_candidates: int = eqx.field(static=True, default=NUM_CANDIDATES)
     recall: Callable[[History], History] = eqx.field(static=True, default=everything)
     """What the network is shown of the past."""
+    targets: bool = eqx.field(static=True, default=True)
+    """Whether a step is worth trying for an edit that it leads to."""
 
     def glance(self, seen: Observation, past: History, evidence: Float[Array, "X Y Z M"] | float = 0.0) -> Glance:
         """What the network makes of a moment."""
@@ -132,7 +134,7 @@ class Foresight(SearchModel):
             preference(tempting.place, gain.place).reshape(-1),
             belief.reshape(self.game.num_cells, -1),
             preference(tempting.remove, gain.remove).reshape(-1),
-            preference(tempting.move, 0.0),
+            preference(tempting.move if self.targets else jnp.zeros_like(tempting.move), 0.0),
         )
 
     def human(self, embedding: Node, key: Key[Array, ""]) -> Int[Array, ""]:
@@ -181,6 +183,8 @@ class AssistanceZero(Assistant):
     num_candidates: int = eqx.field(static=True, default=NUM_CANDIDATES)
     recall: Callable[[History], History] = eqx.field(static=True, default=everything)
     """What the search is shown of the past."""
+    targets: bool = eqx.field(static=True, default=True)
+    """Whether it tries steps for an edit that they lead to."""
 
     @property
     def reader(self) -> Greedy:
@@ -199,7 +203,7 @@ class AssistanceZero(Assistant):
 
     def consider(self, memory: Knowledge, key: Key[Array, ""]) -> Search:
         """What the search finds, with one row: from what is known now."""
-        model = Foresight(self.game, self.skill, self.num_candidates, self.recall)
+        model = Foresight(self.game, self.skill, self.num_candidates, self.recall, self.targets)
         root = model.look(memory.last, memory.history, memory.belief.evidence)
         return search(model, jax.tree.map(lambda leaf: leaf[None], root), self.policy, self.config, key)
 
@@ -224,7 +228,14 @@ def untrained(game: BuildingGame) -> Skill:
 
 def load_skill(game: BuildingGame, path: Path) -> Skill:
     """The skill in a file of weights. Raises StorageError, in one sentence, for one of something else."""
-    return load_weights(path, untrained(game))
+    # What went on from the learned belief is as large as that one; what began with nothing says itself how large.
+    began = "width" not in about_weights(path).get("config", {})
+
+    def like(key: Key[Array, ""]) -> Skill:
+        voxels = greedy.blank(game, shipped("belief-small") if began else path, key)
+        return Skill(CounselNetwork(voxels, key), jnp.zeros(()))
+
+    return load_weights(path, eqx.filter_eval_shape(like, jax.random.key(0)))
 
 
 def make(game: Game, human: Human, weights: Path | None = None) -> AssistanceZero:

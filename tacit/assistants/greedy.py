@@ -128,17 +128,18 @@ def sizes(game: BuildingGame, width: int, depth: int, embedding: int) -> Sizes:
 
 def load_skill(game: BuildingGame, path: Path) -> Skill:
     """The skill in a file of weights. Raises ValueError, in one sentence, if it is not one for this game."""
+    like = eqx.filter_eval_shape(lambda key: Skill(blank(game, path, key), jnp.zeros(())), jax.random.key(0))
+    return load_weights(path, like)
+
+
+def blank(game: BuildingGame, path: Path, key: Key[Array, ""]) -> VoxelNetwork:
+    """A network for this game, as large as the one whose weights are in the file; ValueError if it does not say."""
     chosen = about_weights(path).get("config", {})
     try:
         width, depth, embedding = (int(chosen[name]) for name in ("width", "depth", "embedding"))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} holds no learned belief: train one with tacit train belief-small.") from error
-    prior = jnp.zeros((*game.shape, game.num_kinds))
-
-    def blank(key: Key[Array, ""]) -> Skill:
-        return Skill(VoxelNetwork(sizes(game, width, depth, embedding), prior, key), jnp.zeros(()))
-
-    return load_weights(path, eqx.filter_eval_shape(blank, jax.random.key(0)))
+    return VoxelNetwork(sizes(game, width, depth, embedding), jnp.zeros((*game.shape, game.num_kinds)), key)
 
 
 def make(game: Game, human: Human, weights: Path | None = None) -> Greedy:

@@ -44,7 +44,7 @@ from tacit.planning.tree_search import Leaf, search
 from tacit.recipes.belief_small import HelpedBuilding, World
 
 TRAINING = Search(num_simulations=16, max_depth=8)
-CONFIG = Config(num_rounds=48, num_updates=48, num_worlds=256, num_held_out=16, learning_rate=0.001, patience=48)
+CONFIG = Config(num_rounds=40, num_updates=48, num_worlds=256, num_held_out=16, learning_rate=0.001, patience=40)
 NUM_TRIALS = 64
 """Episodes that the finished assistant is tried in."""
 TRIED = ("human_actions", "assistant_share", "goal_completed", "calibration_error_acted")

@@ -145,18 +145,21 @@ def measure(group: Sequence[Part]) -> list[Played]:
 
 
 def check_settings(config: Config, out: Path) -> None:
-    """Raise ValueError where `out` holds a table with other settings, of the study or of a recipe."""
-    now, path = settings(config), out / "settings.json"
-    if not path.exists():
-        write_atomically(path, now.encode())
-    lines = itertools.zip_longest(path.read_text(encoding="utf-8").splitlines(), now.splitlines(), fillvalue="nothing")
-    for there, here in lines:
-        if there != here:
-            told = [line.strip(' ",') for line in (there, here)]
+    """Raise ValueError where `out` holds a table with other settings, of the study or of a row; new rows join it."""
+    now, path = json.loads(settings(config)), out / "settings.json"
+    there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else now
+    rows = [name for name in now["rows"] if name in there["rows"]]
+    pair = ({"study": one["study"], "rows": {name: one["rows"][name] for name in rows}} for one in (there, now))
+    lines = itertools.zip_longest(*(json.dumps(one, indent=1).splitlines() for one in pair), fillvalue="nothing")
+    for before, after in lines:
+        if before != after:
+            told = [line.strip(' ",') for line in (before, after)]
             raise ValueError(
                 f"{out} holds a table with other settings ({told[0]} there, {told[1]} now): "
                 "give another folder with --out, or remove it."
             )
+    known = {"study": now["study"], "rows": there["rows"] | now["rows"]}
+    write_atomically(path, json.dumps(known, indent=1).encode())
 
 
 def settings(config: Config) -> str:
@@ -171,7 +174,8 @@ def settings(config: Config) -> str:
         return [player, trainer.config, trainer.source, trainer.task]
 
     rows = {name: parts(*ROWS[name]) for name in config.rows}
-    return json.dumps({"study": config, "rows": rows}, default=in_json, indent=1)
+    study = {name: value for name, value in vars(config).items() if name != "rows"}
+    return json.dumps({"study": study, "rows": rows}, default=in_json, indent=1)
 
 
 def in_json(part: Any) -> Any:

@@ -31,6 +31,7 @@ from tacit.humans import builder
 from tacit.learning.lessons import Lessons, LessonTrainer, Losses, Network, Task
 from tacit.learning.networks import CounselNetwork, VoxelNetwork
 from tacit.members import find
+from tacit.planning.tree_policies import Gumbel, Puct, by_returns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,13 +42,15 @@ class Budget:
     and one of imitation is the shortest.
     """
 
-    main: int = 48
+    main: int = 40
     search: int = 16
     ppo: int = 36
     imitation: int = 40
     schedule: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
+PLAIN = Puct(transform=by_returns, noise_share=0.0, temperature=0.0)
+"""The tree policy of the paper, without noise."""
 TOLD = 50.0
 """Log-likelihood of what is told for certain."""
 
@@ -202,6 +205,11 @@ def searching(game: BuildingGame, human: Human, skill: Skill) -> AssistanceZero:
     return recipe("assistancezero-small").searching(game, skill)
 
 
+def otherwise(**changed: Any) -> Play:
+    """Searches in another way."""
+    return lambda game, human, skill: dataclasses.replace(searching(game, human, skill), **changed)
+
+
 def thinking(game: BuildingGame, human: Human, skill: Skill) -> Intuition:
     """Does what comes to mind."""
     del human
@@ -276,6 +284,10 @@ ROWS = {
     "sft": Row("sft", thinking),
     "no-search-at-play": Row("assistancezero-short", advised),
     "search-at-play-only": Row(None, searching),
+    "puct": Row(None, otherwise(policy=PLAIN)),
+    "full-spread": Row(None, otherwise(policy=Gumbel(scale=0.0))),
+    "more-candidates": Row(None, otherwise(num_candidates=4 * NUM_CANDIDATES)),
+    "no-targets": Row(None, otherwise(targets=False)),
     "no-previous-goal-kl": Row("no-previous-goal-kl", searching),
     "no-recurrence": Row("no-recurrence", forgetting),
     "no-augmentation": Row("no-augmentation", searching),

@@ -18,7 +18,7 @@ from tacit.assistants.assistancezero import AssistanceZero, Skill
 from tacit.core import ASSISTANT
 from tacit.games import building_small
 from tacit.humans import builder
-from tacit.humans.pikl import PiKL
+from tacit.humans.builder import Builder
 from tacit.learning.lessons import LessonTrainer, Schedule
 from tacit.learning.networks import CounselNetwork, Sizes, VoxelNetwork
 from tacit.learning.training import TrainingError
@@ -236,6 +236,17 @@ def test_another_table_is_refused(played, tmp_path, monkeypatch):
         study.check_settings(CONFIG, tmp_path)
 
 
+def test_a_table_takes_new_rows_and_still_refuses_others_that_changed(played, tmp_path, monkeypatch):
+    some, more = (dataclasses.replace(CONFIG, rows=rows) for rows in (("none", "ppo"), ("ppo", "greedy")))
+    for config in (some, more, CONFIG):
+        study.check_settings(config, tmp_path)
+    assert json.loads((tmp_path / "settings.json").read_text(encoding="utf-8"))["rows"].keys() == set(CONFIG.rows)
+    monkeypatch.setitem(study.ROWS, "none", Row(None, lambda *_: 7))
+    study.check_settings(more, tmp_path)
+    with pytest.raises(ValueError, match="null there, 7 now"):
+        study.check_settings(some, tmp_path)
+
+
 def test_settings_are_those_of_recipes_sources_and_players():
     """Defaults too: what is not in a config may be changed in a recipe."""
     rows = json.loads(study.settings(dataclasses.replace(CONFIG, rows=("no-recurrence", "ppo"))))["rows"]
@@ -245,7 +256,7 @@ def test_settings_are_those_of_recipes_sources_and_players():
     assert config["num_rounds"] == 16
     assert source["config"]["num_simulations"] == 16
     assert (source["trace"], source["every"]) == (0.9, 2)
-    assert source["helped"]["human"]["is"] == "Builder"
+    assert [kind["is"] for kind in source["helped"]["human"]["kinds"]] == ["Builder", "PiKL"]
     player, config, source, _ = rows["ppo"]
     assert (player["temperature"], config["clip_ratio"], source["num_moments"]) == (0.3, 0.2, 16)
 
@@ -270,7 +281,9 @@ def test_each_ablation_leaves_out_one_thing():
     full = made["assistancezero-short"]
     assert full.config.num_rounds == 7
     assert all(trainer.config.num_worlds == 32 for trainer in made.values())
-    assert made["assistancezero"].config == dataclasses.replace(full.config, num_rounds=60, patience=60)
+    assert made["assistancezero"].config == dataclasses.replace(
+        full.config, num_rounds=budget.main, patience=budget.main
+    )
 
     def differs(name: str, *apart: str) -> None:
         """Everything but the field is as in the full algorithm."""
@@ -286,7 +299,7 @@ def test_each_ablation_leaves_out_one_thing():
     differs("no-warm-start", "config", "task")
     assert made["no-warm-start"].config == dataclasses.replace(full.config, learning_rate=0.01)
     differs("wrong-human", "source")
-    assert isinstance(made["wrong-human"].source.helped.human, PiKL)
+    assert isinstance(made["wrong-human"].source.helped.human, Builder)
     blank, start = made["no-warm-start"].task.start, full.task.start
     assert jax.tree.map(jnp.shape, eqx.filter(blank, eqx.is_array)) == jax.tree.map(
         jnp.shape, eqx.filter(start, eqx.is_array)

@@ -108,6 +108,22 @@ def test_untrained_it_first_tries_what_the_greedy_hand_would_do(played):
     assert len(done) > 2, "it does one thing here and another there"
 
 
+def test_without_targets_no_step_is_likelier_than_another(played):
+    aimless = Foresight(GAME, SKILL, 16, targets=False)
+    both = eqx.filter_jit(
+        lambda belief, state: [model.prior(belief, GAME.observe(state)[ASSISTANT]) for model in (aimless, MODEL)]
+    )
+    theta, turns = played
+    apart = 0
+    for state, memory, *_ in turns:
+        half_told = 0.9 * jax.nn.one_hot(theta, GAME.num_kinds) + 0.1 * memory.belief.probabilities
+        without, usual = map(np.asarray, both(half_told, state))
+        np.testing.assert_array_equal(without[:-6], usual[:-6])
+        assert len(set(without[-6:]) - {-np.inf}) <= 1
+        apart += (without != usual).any()
+    assert apart > 3
+
+
 def test_told_the_house_it_builds_it():
     key = jax.random.key(int(RNG.integers(1 << 30)))
     theta, state = GAME.sample_theta(key), GAME.init(key)

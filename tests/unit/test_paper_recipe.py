@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tacit.app import cli
-from tacit.assistants.assistancezero import Skill
+from tacit.assistants.assistancezero import Skill, load_skill
 from tacit.games import building_paper
 from tacit.learning.moments import Moment, every_way
 from tacit.recipes import assistancezero_paper
-from tacit.storage import about_weights, load_weights
+from tacit.storage import about_weights
 
 RNG = np.random.default_rng()
 TINY = assistancezero_paper.Config(
@@ -57,7 +57,7 @@ def test_it_trains(monkeypatch, tmp_path, capsys) -> None:
     assert about["config"]["num_simulations"] == 2
     assert about["figures"]["parameters"] > 1000
     start = make(None).task.start
-    learned = load_weights(path, Skill(start, jnp.float32(0.5))).network
+    learned = load_skill(building_paper.make("test"), path).network  # as `tacit evaluate` does
     for part in ("voxels", "policy_head", "value_head"):
         assert not eqx.tree_equal(getattr(learned, part), getattr(start, part)), f"{part} has learned nothing"
 
