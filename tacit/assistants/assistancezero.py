@@ -44,7 +44,7 @@ EAGERNESS = 0.3
 NUM_CANDIDATES = 16
 """Actions that a node considers."""
 PLAYING = Config(num_simulations=16, max_depth=8)
-"""How much is searched before an action."""
+"""How much is searched before an action, in training too."""
 EXPLORING = Gumbel(least_spread=3.0)
 """How training searches. The value of a single simulation is off by some three blocks."""
 SURELY = dataclasses.replace(EXPLORING, scale=0.0)

@@ -43,7 +43,6 @@ from tacit.planning.tree_search import Config as Search
 from tacit.planning.tree_search import Leaf, search
 from tacit.recipes.belief_small import HelpedBuilding, World
 
-TRAINING = Search(num_simulations=16, max_depth=8)
 CONFIG = Config(num_rounds=40, num_updates=48, num_worlds=256, num_held_out=16, learning_rate=0.001, patience=40)
 NUM_TRIALS = 64
 """Episodes that the finished assistant is tried in."""
@@ -201,6 +200,6 @@ def trainer(config: Config) -> LessonTrainer:
     human = mixed.make(game)
     start = untrained(game)
     helped = HelpedBuilding(game=game, human=human, unhelped=0.0)
-    source = SearchedBuilding(helped=helped, threshold=start.threshold, policy=EXPLORING, config=TRAINING)
+    source = SearchedBuilding(helped=helped, threshold=start.threshold, policy=EXPLORING, config=PLAYING)
     advice = Advice(config, start.network, game.num_kinds)
     return LessonTrainer(config, source, advice, Trial(game, human, start.threshold))
