@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from tacit.beliefs.voxels import VoxelBelief
-from tacit.core import ASSISTANT, HUMAN, Assistant, Game, Human
+from tacit.core import ASSISTANT, Assistant, Game, Human
 from tacit.games.building import history
 from tacit.games.building.actions import EditLogits
 from tacit.games.building.blocks import AIR
@@ -82,12 +82,15 @@ class Greedy(Assistant):
         return jax.tree.map(lambda new, old: jnp.where(observation.time > 0, new, old), seen, memory.history)
 
     def not_that(self, before: Observation, after: Observation) -> Float[Array, "X Y Z M"]:
-        """What it tells that the human breaks a block of the assistant's: it was probably wrong."""
-        cell = after.edits.cell[HUMAN]
-        number = jnp.arange(self.game.num_cells, dtype=cell.dtype).reshape(self.game.shape)
-        broken = (number == cell) & (before.touched == ASSISTANT + 1) & (after.edits.after[HUMAN] == AIR)
-        kind = jax.nn.one_hot(after.edits.before[HUMAN], self.game.num_kinds)
-        return jnp.where(broken[..., None], jnp.log(SLIP) * kind[None, None, None], 0.0)
+        """What it tells that a block of the assistant's is broken: it was probably wrong.
+
+        By whomever: an assistant that takes back what it did sticks to that. A network may think that a block is wrong
+        once it stands and right once it is gone, and would have it placed and broken for ever.
+        """
+        cell, edits = jnp.arange(self.game.num_cells).reshape(self.game.shape), after.edits
+        broken = (cell[..., None] == edits.cell) & (edits.after == AIR) & (before.touched == ASSISTANT + 1)[..., None]
+        kinds = jax.nn.one_hot(edits.before, self.game.num_kinds)
+        return jnp.log(SLIP) * (broken[..., None] * kinds).sum(-2)
 
     def tell(self, memory: Knowledge, log_likelihood: Float[Array, "X Y Z M"]) -> Knowledge:
         """The memory after evidence about single cells, which stays until the end of the episode."""
