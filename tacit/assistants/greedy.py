@@ -87,10 +87,11 @@ class Greedy(Assistant):
         By whomever: an assistant that takes back what it did sticks to that. A network may think that a block is wrong
         once it stands and right once it is gone, and would have it placed and broken for ever.
         """
-        cell, edits = jnp.arange(self.game.num_cells).reshape(self.game.shape), after.edits
-        broken = (cell[..., None] == edits.cell) & (edits.after == AIR) & (before.touched == ASSISTANT + 1)[..., None]
-        kinds = jax.nn.one_hot(edits.before, self.game.num_kinds)
-        return jnp.log(SLIP) * (broken[..., None] * kinds).sum(-2)
+        edits, cell = after.edits, jnp.maximum(after.edits.cell, 0)
+        own = before.touched.reshape(-1)[cell] == ASSISTANT + 1
+        wrong = jnp.where((edits.cell >= 0) & (edits.after == AIR) & own, jnp.log(SLIP), 0.0)
+        nothing = jnp.zeros((self.game.num_cells, self.game.num_kinds))
+        return nothing.at[cell, edits.before].add(wrong).reshape(*self.game.shape, -1)
 
     def tell(self, memory: Knowledge, log_likelihood: Float[Array, "X Y Z M"]) -> Knowledge:
         """The memory after evidence about single cells, which stays until the end of the episode."""
