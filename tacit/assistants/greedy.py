@@ -25,6 +25,8 @@ from tacit.storage import about_weights, load_weights, shipped
 
 SLIP = 0.05
 """How likely a person is to break a block of the assistant's that was right, beside one that was wrong."""
+DOUBT = 0.5
+"""The same of the assistant itself, which knows less."""
 
 
 class Skill(eqx.Module):
@@ -84,12 +86,13 @@ class Greedy(Assistant):
     def not_that(self, before: Observation, after: Observation) -> Float[Array, "X Y Z M"]:
         """What it tells that a block of the assistant's is broken: it was probably wrong.
 
-        By whomever: an assistant that takes back what it did sticks to that. A network may think that a block is wrong
-        once it stands and right once it is gone, and would have it placed and broken for ever.
+        By whomever: a network may think that a block is wrong once it stands and right once it is gone, and would have
+        it placed and broken for ever. So each time that the assistant takes one back it likes it less.
         """
         edits, cell = after.edits, jnp.maximum(after.edits.cell, 0)
         own = before.touched.reshape(-1)[cell] == ASSISTANT + 1
-        wrong = jnp.where((edits.cell >= 0) & (edits.after == AIR) & own, jnp.log(SLIP), 0.0)
+        broken = (edits.cell >= 0) & (edits.after == AIR) & own
+        wrong = jnp.where(broken, jnp.log(jnp.array([SLIP, DOUBT])), 0.0)
         nothing = jnp.zeros((self.game.num_cells, self.game.num_kinds))
         return nothing.at[cell, edits.before].add(wrong).reshape(*self.game.shape, -1)
 

@@ -38,11 +38,11 @@ def broken(who, whose, kind=5):
     return cell, before, after
 
 
-@pytest.mark.parametrize("who", [HUMAN, ASSISTANT])
-def test_a_block_of_its_own_that_is_broken_was_wrong_whoever_broke_it(who):
+@pytest.mark.parametrize(("who", "factor"), [(HUMAN, greedy.SLIP), (ASSISTANT, greedy.DOUBT)])
+def test_a_block_of_its_own_that_is_broken_was_wrong_whoever_broke_it(who, factor):
     cell, before, after = broken(who, whose=ASSISTANT)
     told = np.asarray(GREEDY.not_that(before, after))
-    np.testing.assert_allclose(told[(*cell, 5)], np.log(greedy.SLIP), rtol=1e-6)
+    np.testing.assert_allclose(told[(*cell, 5)], np.log(factor), rtol=1e-6)
     assert np.count_nonzero(told) == 1
 
 
@@ -62,5 +62,5 @@ def test_what_it_took_back_is_still_taken_back_a_turn_later():
     idle = after._replace(edits=after.edits._replace(cell=jnp.full_like(after.edits.cell, -1)), time=jnp.int32(9))
     memory = read(memory, idle)
     told = np.asarray(memory.belief.evidence)
-    np.testing.assert_allclose(told[(*cell, 5)], np.log(greedy.SLIP), rtol=1e-6)
+    np.testing.assert_allclose(told[(*cell, 5)], np.log(greedy.DOUBT), rtol=1e-6)
     assert np.count_nonzero(told) == 1
