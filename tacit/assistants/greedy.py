@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from tacit.beliefs.voxels import VoxelBelief
-from tacit.core import ASSISTANT, Assistant, Game, Human
+from tacit.core import ASSISTANT, HUMAN, Assistant, Game, Human
 from tacit.games.building import history
 from tacit.games.building.actions import EditLogits
 from tacit.games.building.blocks import AIR
@@ -25,8 +25,6 @@ from tacit.storage import about_weights, load_weights, shipped
 
 SLIP = 0.05
 """How likely a person is to break a block of the assistant's that was right, beside one that was wrong."""
-DOUBT = 0.5
-"""The same of the assistant itself, which knows less."""
 
 
 class Skill(eqx.Module):
@@ -84,17 +82,12 @@ class Greedy(Assistant):
         return jax.tree.map(lambda new, old: jnp.where(observation.time > 0, new, old), seen, memory.history)
 
     def not_that(self, before: Observation, after: Observation) -> Float[Array, "X Y Z M"]:
-        """What it tells that a block of the assistant's is broken: it was probably wrong.
-
-        By whomever: a network may think that a block is wrong once it stands and right once it is gone, and would have
-        it placed and broken for ever. So each time that the assistant takes one back it likes it less.
-        """
-        edits, cell = after.edits, jnp.maximum(after.edits.cell, 0)
-        own = before.touched.reshape(-1)[cell] == ASSISTANT + 1
-        broken = (edits.cell >= 0) & (edits.after == AIR) & own
-        wrong = jnp.where(broken, jnp.log(jnp.array([SLIP, DOUBT])), 0.0)
-        nothing = jnp.zeros((self.game.num_cells, self.game.num_kinds))
-        return nothing.at[cell, edits.before].add(wrong).reshape(*self.game.shape, -1)
+        """What it tells that the human breaks a block of the assistant's: it was probably wrong."""
+        cell = after.edits.cell[HUMAN]
+        number = jnp.arange(self.game.num_cells, dtype=cell.dtype).reshape(self.game.shape)
+        broken = (number == cell) & (before.touched == ASSISTANT + 1) & (after.edits.after[HUMAN] == AIR)
+        kind = jax.nn.one_hot(after.edits.before[HUMAN], self.game.num_kinds)
+        return jnp.where(broken[..., None], jnp.log(SLIP) * kind[None, None, None], 0.0)
 
     def tell(self, memory: Knowledge, log_likelihood: Float[Array, "X Y Z M"]) -> Knowledge:
         """The memory after evidence about single cells, which stays until the end of the episode."""
