@@ -60,7 +60,7 @@ class Config:
 
 CONFIGS = {
     "tiny": Config({"builder": 4}, rows=("oracle",)),
-    "small": Config({"builder": 128, "pikl": 48}),
+    "small": Config({"builder": 128, "pikl": 96}),
     "full": Config({"builder": 1024, "pikl": 256}, num_seeds=5),
 }
 
