@@ -228,12 +228,11 @@ def untrained(game: BuildingGame) -> Skill:
 
 def load_skill(game: BuildingGame, path: Path) -> Skill:
     """The skill in a file of weights. Raises StorageError, in one sentence, for one of something else."""
-    # What went on from the learned belief is as large as that one; what began with nothing says itself how large.
-    began = "width" not in about_weights(path).get("config", {})
+    # What began with nothing says how large it is; what went on from the learned belief is as large as that one.
+    sized = path if "width" in about_weights(path).get("config", {}) else shipped("belief-small")
 
     def like(key: Key[Array, ""]) -> Skill:
-        voxels = greedy.blank(game, shipped("belief-small") if began else path, key)
-        return Skill(CounselNetwork(voxels, key), jnp.zeros(()))
+        return Skill(CounselNetwork(greedy.blank(game, sized, key), key), jnp.zeros(()))
 
     return load_weights(path, eqx.filter_eval_shape(like, jax.random.key(0)))
 

@@ -64,7 +64,10 @@ def anchored(
 def turn_value(
     anchor: EditLogits, ahead: Prospects, legal: EditLegal, rationality: float | Float[Array, ""]
 ) -> Float[Array, ""]:
-    """V, in edits: the value of a turn to somebody who acts like this now and, if nothing comes of it, again."""
+    """V, in edits: the value of a turn to somebody who acts like this now and, if nothing comes of it, again.
+
+    0 where it is less than that.
+    """
     choices = first_choices(anchor, legal)
     every, acting = jax.nn.logsumexp(choices), jax.nn.logsumexp(choices[1:])
     passes, acts = jnp.exp(choices[0] - every), jnp.exp(acting - every)
