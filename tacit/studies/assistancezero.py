@@ -147,17 +147,18 @@ def measure(group: Sequence[Part]) -> list[Played]:
 def check_settings(config: Config, out: Path) -> None:
     """Raise ValueError where `out` holds a table with other settings, of the study or of a row; new rows join it."""
     now, path = json.loads(settings(config)), out / "settings.json"
-    there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else now
-    rows = [name for name in now["rows"] if name in there["rows"]]
-    pair = ({"study": one["study"], "rows": {name: one["rows"][name] for name in rows}} for one in (there, now))
+    elsewhere = "give another folder with --out, or remove it."
+    try:
+        there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else now
+        rows = [name for name in now["rows"] if name in there["rows"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: {elsewhere}") from error
+    pair = ({"study": one.get("study"), "rows": {name: one["rows"][name] for name in rows}} for one in (there, now))
     lines = itertools.zip_longest(*(json.dumps(one, indent=1).splitlines() for one in pair), fillvalue="nothing")
     for before, after in lines:
         if before != after:
             told = [line.strip(' ",') for line in (before, after)]
-            raise ValueError(
-                f"{out} holds a table with other settings ({told[0]} there, {told[1]} now): "
-                "give another folder with --out, or remove it."
-            )
+            raise ValueError(f"{out} holds a table with other settings ({told[0]} there, {told[1]} now): {elsewhere}")
     known = {"study": now["study"], "rows": there["rows"] | now["rows"]}
     write_atomically(path, json.dumps(known, indent=1).encode())
 

@@ -247,6 +247,13 @@ def test_a_table_takes_new_rows_and_still_refuses_others_that_changed(played, tm
         study.check_settings(some, tmp_path)
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"study": 1}'])
+def test_damaged_settings_are_refused(played, tmp_path, text):
+    (tmp_path / "settings.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"settings.json is damaged: give another folder"):
+        study.check_settings(CONFIG, tmp_path)
+
+
 def test_settings_are_those_of_recipes_sources_and_players():
     """Defaults too: what is not in a config may be changed in a recipe."""
     rows = json.loads(study.settings(dataclasses.replace(CONFIG, rows=("no-recurrence", "ppo"))))["rows"]

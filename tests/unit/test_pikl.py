@@ -182,7 +182,9 @@ def test_an_anchor_that_always_passes_still_does_and_one_that_never_does_never_w
 
 
 class Anyone(Human):
-    """Who prefers nothing, and counts the turns."""
+    """Who prefers nothing, but may hesitate to break what stands, and counts the turns."""
+
+    hesitation: float = eqx.field(static=True, default=0.0)
 
     def init(self, key):
         del key
@@ -190,7 +192,8 @@ class Anyone(Human):
 
     def logits(self, theta, memory, observation, key):
         del theta, observation, key
-        return GAME.indifferent(HUMAN), memory + 1
+        even = GAME.indifferent(HUMAN)
+        return even._replace(remove=even.remove - self.hesitation), memory + 1
 
     def feel(self, memory, observation, felt):
         del observation, felt
@@ -303,19 +306,6 @@ def test_a_turn_is_worth_what_acting_like_this_makes_of_it(built):
     assert max(less) > 0.1  # the planner's own would not do
 
 
-class Careful(Human):
-    """Who prefers nothing, but hardly ever breaks what stands."""
-
-    def init(self, key):
-        del key
-        return jnp.zeros((), jnp.int32)
-
-    def logits(self, theta, memory, observation, key):
-        del theta, observation, key
-        even = GAME.indifferent(HUMAN)
-        return even._replace(remove=even.remove - 6.0), memory
-
-
 def shut_out(human, num_people=16):
     """Of some people before a house that stands but for a block in its middle, how many put that in."""
     theta = bare_ground(SHAPE).at[2:6, 2:5, 2:6].set(6)
@@ -327,7 +317,7 @@ def shut_out(human, num_people=16):
 
 
 def test_shut_out_by_habit_it_breaks_in(monkeypatch):
-    human = mind(Careful(), 4.0)
+    human = mind(Anyone(hesitation=6.0), 4.0)
     assert shut_out(human) >= 14
     monkeypatch.setattr("tacit.humans.pikl.turn_value", lambda anchor, ahead, legal, rationality: ahead.best)
     jax.clear_caches()
