@@ -176,20 +176,15 @@ def foreseen(said: Counsel, belief: Float[Array, "X Y Z M"]) -> EditLogits:
 class AssistanceZero(Assistant):
     """The learned belief with a search ahead."""
 
-    game: BuildingGame
-    skill: Skill
+    foresight: Foresight
     policy: TreePolicy
     config: Config = eqx.field(static=True)
-    num_candidates: int = eqx.field(static=True, default=NUM_CANDIDATES)
-    recall: Callable[[History], History] = eqx.field(static=True, default=everything)
-    """What the search is shown of the past."""
-    targets: bool = eqx.field(static=True, default=True)
-    """Whether it tries steps for an edit that they lead to."""
 
     @property
     def reader(self) -> Greedy:
         """Who reads the history."""
-        return Greedy(self.game, Reader(self.skill.network.voxels, self.skill.threshold))
+        skill = self.foresight.skill
+        return Greedy(self.foresight.game, Reader(skill.network.voxels, skill.threshold))
 
     def init(self, key: Key[Array, ""]) -> Knowledge:
         """Nothing seen yet."""
@@ -198,14 +193,13 @@ class AssistanceZero(Assistant):
     def logits(self, memory: Knowledge, observation: Observation, key: Key[Array, ""]) -> tuple[EditLogits, Knowledge]:
         """Read the history anew, search from there, and do what the search ends on."""
         memory = self.reader.read(memory, observation)
-        action = self.consider(memory, key).action[0]
-        return certain(action, self.game.num_kinds, self.game.num_cells), memory
+        action, game = self.consider(memory, key).action[0], self.foresight.game
+        return certain(action, game.num_kinds, game.num_cells), memory
 
     def consider(self, memory: Knowledge, key: Key[Array, ""]) -> Search:
         """What the search finds, with one row: from what is known now."""
-        model = Foresight(self.game, self.skill, self.num_candidates, self.recall, self.targets)
-        root = model.look(memory.last, memory.history, memory.belief.evidence)
-        return search(model, jax.tree.map(lambda leaf: leaf[None], root), self.policy, self.config, key)
+        root = self.foresight.look(memory.last, memory.history, memory.belief.evidence)
+        return search(self.foresight, jax.tree.map(lambda leaf: leaf[None], root), self.policy, self.config, key)
 
     def tell(self, memory: Knowledge, log_likelihood: Float[Array, "X Y Z M"]) -> Knowledge:
         """The memory after evidence about single cells, which stays until the end of the episode."""
@@ -242,4 +236,4 @@ def make(game: Game, human: Human, weights: Path | None = None) -> AssistanceZer
     del human
     building = building_game(game, "The assistant 'assistancezero'")
     skill = untrained(building) if weights is None else load_skill(building, weights)
-    return AssistanceZero(building, skill, SURELY, PLAYING)
+    return AssistanceZero(Foresight(building, skill), SURELY, PLAYING)

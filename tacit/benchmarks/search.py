@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float16, Int, Key, UInt8
 
-from tacit.assistants.assistancezero import SURELY, AssistanceZero, Skill
+from tacit.assistants.assistancezero import SURELY, AssistanceZero, Foresight, Skill
 from tacit.assistants.greedy import sizes
 from tacit.core import ASSISTANT, HUMAN
 from tacit.games import building_paper, building_small
@@ -211,7 +211,7 @@ def evaluation(game: BuildingGame) -> float:
 def decision(game: BuildingGame) -> float:
     """Seconds that AssistanceZero takes from what it sees to what it does."""
     skill = Skill(untrained(game), jnp.asarray(0.5))
-    assistant = AssistanceZero(game, skill, SURELY, Config(NUM_SIMULATIONS))
+    assistant = AssistanceZero(Foresight(game, skill), SURELY, Config(NUM_SIMULATIONS))
     sees = game.observe(game.init(jax.random.key(2)))[ASSISTANT]
     decide = eqx.filter_jit(assistant.logits)
     memory = assistant.init(jax.random.key(3))

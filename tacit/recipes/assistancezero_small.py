@@ -167,7 +167,7 @@ def looking_back(
 
 def searching(game: BuildingGame, skill: Skill, config: Search = PLAYING) -> AssistanceZero:
     """The assistant that searches with this skill, without noise."""
-    return AssistanceZero(game, skill, SURELY, config)
+    return AssistanceZero(Foresight(game, skill), SURELY, config)
 
 
 class Trial(eqx.Module):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from tacit.assistants import assistancezero, oracle
-from tacit.assistants.assistancezero import NUM_CANDIDATES, AssistanceZero, Skill
+from tacit.assistants.assistancezero import NUM_CANDIDATES, PLAYING, SURELY, AssistanceZero, Foresight, Skill
 from tacit.assistants.greedy import Knowledge, Thoughts
 from tacit.assistants.intuition import Intuition
 from tacit.assistants.oracle import Oracle
@@ -31,7 +31,7 @@ from tacit.humans import builder
 from tacit.learning.lessons import Lessons, LessonTrainer, Losses, Network, Task
 from tacit.learning.networks import CounselNetwork, VoxelNetwork
 from tacit.members import find
-from tacit.planning.tree_policies import Gumbel, Puct, by_returns
+from tacit.planning.tree_policies import Gumbel, Puct, TreePolicy, by_returns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,15 +199,9 @@ def member(name: str) -> Play:
     return lambda game, human, skill: find("tacit.assistants", name).load().make(game, human)
 
 
-def searching(game: BuildingGame, human: Human, skill: Skill) -> AssistanceZero:
-    """Searches before it acts."""
-    del human
-    return recipe("assistancezero-small").searching(game, skill)
-
-
-def otherwise(**changed: Any) -> Play:
-    """Searches in another way."""
-    return lambda game, human, skill: dataclasses.replace(searching(game, human, skill), **changed)
+def searching(policy: TreePolicy = SURELY, **foresight: Any) -> Callable[[BuildingGame, Human, Skill], AssistanceZero]:
+    """Searches before it acts; `foresight`: what is otherwise in what it looks ahead with."""
+    return lambda game, human, skill: AssistanceZero(Foresight(game, skill, **foresight), policy, PLAYING)
 
 
 def thinking(game: BuildingGame, human: Human, skill: Skill) -> Intuition:
@@ -224,7 +218,7 @@ def advised(game: BuildingGame, human: Human, skill: Skill) -> Intuition:
 
 def forgetting(game: BuildingGame, human: Human, skill: Skill) -> Assistant:
     """Searches from what it sees now."""
-    return Forgetful(dataclasses.replace(searching(game, human, skill), recall=nothing))
+    return Forgetful(searching(recall=nothing)(game, human, skill))
 
 
 class Forgetful(Assistant):
@@ -239,10 +233,10 @@ class Forgetful(Assistant):
     def logits(self, memory: Knowledge, observation: Observation, key: Key[Array, ""]) -> tuple[EditLogits, Knowledge]:
         """Forget all, look, and search."""
         past = nothing(memory.history)
-        heads = self.searcher.skill.network.voxels(*history.view(past, observation))
+        heads = self.searcher.foresight.skill.network.voxels(*history.view(past, observation))
         unsaid: Float[Array, "X Y Z M"] = jnp.zeros_like(heads.goal)
         memory = Knowledge(VoxelBelief(heads.goal, unsaid), past, observation, heads)
-        game, action = self.searcher.game, self.searcher.consider(memory, key).action[0]
+        game, action = self.searcher.foresight.game, self.searcher.consider(memory, key).action[0]
         return certain(action, game.num_kinds, game.num_cells), memory
 
     def thoughts(self, memory: Knowledge) -> Thoughts:
@@ -267,30 +261,30 @@ class Planner(Oracle):
 def planning(game: BuildingGame, human: Human, skill: Skill) -> Planner:
     """Knows the house and searches."""
     told = oracle.make(game, human)
-    return Planner(told.theta, told.num_kinds, searching(game, human, skill))
+    return Planner(told.theta, told.num_kinds, searching()(game, human, skill))
 
 
 ROWS = {
-    "assistancezero": Row("assistancezero", searching),
+    "assistancezero": Row("assistancezero", searching()),
     "greedy": Row(None, member("greedy")),
     "none": Row(None, member("none")),
     "random": Row(None, member("random")),
     "oracle": Row(None, member("oracle")),
     "oracle-search": Row(None, planning),
     "particles": Row(None, member("particles")),
-    "assistancezero-short": Row("assistancezero-short", searching),
+    "assistancezero-short": Row("assistancezero-short", searching()),
     "ppo": Row("ppo", thinking),
     "pretrained": Row("pretrained", thinking),
     "sft": Row("sft", thinking),
     "no-search-at-play": Row("assistancezero-short", advised),
-    "search-at-play-only": Row(None, searching),
-    "puct": Row(None, otherwise(policy=PLAIN)),
-    "full-spread": Row(None, otherwise(policy=Gumbel(scale=0.0))),
-    "more-candidates": Row(None, otherwise(num_candidates=4 * NUM_CANDIDATES)),
-    "no-targets": Row(None, otherwise(targets=False)),
-    "no-previous-goal-kl": Row("no-previous-goal-kl", searching),
+    "search-at-play-only": Row(None, searching()),
+    "puct": Row(None, searching(policy=PLAIN)),
+    "full-spread": Row(None, searching(policy=Gumbel(scale=0.0))),
+    "more-candidates": Row(None, searching(num_candidates=4 * NUM_CANDIDATES)),
+    "no-targets": Row(None, searching(targets=False)),
+    "no-previous-goal-kl": Row("no-previous-goal-kl", searching()),
     "no-recurrence": Row("no-recurrence", forgetting),
-    "no-augmentation": Row("no-augmentation", searching),
-    "no-warm-start": Row("no-warm-start", searching),
-    "wrong-human": Row("wrong-human", searching),
+    "no-augmentation": Row("no-augmentation", searching()),
+    "no-warm-start": Row("no-warm-start", searching()),
+    "wrong-human": Row("wrong-human", searching()),
 }

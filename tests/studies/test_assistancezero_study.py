@@ -14,7 +14,7 @@ import pytest
 from jaxtyping import Array, Key
 
 from tacit.assistants import assistancezero, oracle
-from tacit.assistants.assistancezero import AssistanceZero, Skill
+from tacit.assistants.assistancezero import AssistanceZero, Foresight, Skill
 from tacit.core import ASSISTANT
 from tacit.games import building_small
 from tacit.humans import builder
@@ -259,7 +259,7 @@ def test_settings_are_those_of_recipes_sources_and_players():
     rows = json.loads(study.settings(dataclasses.replace(CONFIG, rows=("no-recurrence", "ppo"))))["rows"]
     player, config, source, _ = rows["no-recurrence"]
     assert player["searcher"]["config"]["num_simulations"] == assistancezero.PLAYING.num_simulations
-    assert player["searcher"]["recall"] == source["recall"] == "nothing"
+    assert player["searcher"]["foresight"]["recall"] == source["recall"] == "nothing"
     assert config["num_rounds"] == 16
     assert source["config"]["num_simulations"] == 16
     assert (source["trace"], source["every"]) == (0.9, 2)
@@ -334,7 +334,8 @@ def compile_quickly() -> Iterator[None]:
 def test_who_forgets_does_the_same_whatever_was(rng):
     """The same world, reached in two ways: one with an eventful past, one at once."""
     game = building_small.make()
-    searcher = AssistanceZero(game, rows.untrained(), Gumbel(scale=0.0), Search(2, max_depth=1), recall=rows.nothing)
+    foresight = Foresight(game, rows.untrained(), recall=rows.nothing)
+    searcher = AssistanceZero(foresight, Gumbel(scale=0.0), Search(2, max_depth=1))
     person, key = builder.make(game), jax.random.key(int(rng.integers(1 << 30)))
 
     @eqx.filter_jit

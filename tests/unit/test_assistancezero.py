@@ -27,8 +27,8 @@ GAME = building_small.make()
 HUMAN_PLAYER = builder.make(GAME)
 READER = greedy.make(GAME, HUMAN_PLAYER)
 SKILL = Skill(CounselNetwork(READER.skill.network, jax.random.key(0)), READER.skill.threshold)
-SEARCHER = AssistanceZero(GAME, SKILL, Gumbel(scale=0.0), Config(8, max_depth=3))
 MODEL = Foresight(GAME, SKILL, 16)
+SEARCHER = AssistanceZero(MODEL, Gumbel(scale=0.0), Config(8, max_depth=3))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -185,8 +185,8 @@ def test_it_plays_with_weights_from_a_file(tmp_path):
     skill = Skill(eqx.tree_at(lambda net: net.value_head.bias, SKILL.network, bias), SKILL.threshold)
     save_weights(tmp_path / "learned.safetensors", skill, {"name": "assistancezero-small"})
     found = cast("building-small", "builder", f"assistancezero={tmp_path / 'learned.safetensors'}").assistant
-    assert eqx.tree_equal(found.skill, skill)
-    assert eqx.tree_equal(cast("building-small", "builder", "assistancezero").assistant.skill, SKILL)
+    assert eqx.tree_equal(found.foresight.skill, skill)
+    assert eqx.tree_equal(cast("building-small", "builder", "assistancezero").assistant.foresight.skill, SKILL)
     with pytest.raises(ValueError, match="belief-small"):
         cast("building-small", "builder", f"assistancezero={shipped('belief-small')}")
 
