@@ -39,6 +39,7 @@ from tacit.storage import (
     write_atomically,
 )
 from tacit.storage.weights import is_array
+from tacit.studies import assistancezero_picture
 from tacit.studies.assistancezero_rows import LEARNERS, ROWS, STARTS_FROM, Budget, Play, untrained
 from tacit.studies.assistancezero_table import Counts, Played, judged, table
 from tacit.studies.claims import Claim, Place, Tell, default_place, silent
@@ -95,6 +96,11 @@ def make_at(tier: str, place: Place, tell: Tell) -> list[Claim]:
             tell(f"{part.row}, seed {part.seed}: {said}", len(found), len(every), {})
     keep_table(config, found, place.out)
     return claimed(config, found)
+
+
+def draw_table(figure: Any, out: Path) -> None:
+    """The table as far as it is kept in a folder: see `assistancezero_picture`."""
+    assistancezero_picture.draw_table(figure, out)
 
 
 def keep_table(config: Config, found: Sequence[Played], out: Path) -> None:

@@ -240,7 +240,7 @@ def draw(figure: Any) -> None:
     right.plot(rationalities, hurt, "-.", label="taking the guest for an expert")
     right.set_title("six rounds")
     right.set_ylabel("value (dishes enjoyed)")
-    right.set_ylim(top=bound + 0.4)  # the legend goes above
+    right.set_ylim(top=bound + 0.7)  # the legend goes above
     for axes in (left, right):
         axes.set_xscale("log")
         axes.set_xlabel("self-knowledge: rationality (nats per dish)")

@@ -226,6 +226,25 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(tmp_path, monkey
     assert not eqx.tree_equal(whole, other), "seeds differ"
 
 
+def test_what_there_is_of_it_can_be_drawn(played, tmp_path):
+    """Rows that are missing, and those off the scale, are left out."""
+    figure = pytest.importorskip("matplotlib.figure").Figure
+    with pytest.raises(ValueError, match="no rows of a table yet"):
+        study.draw_table(figure(), tmp_path)
+    config = dataclasses.replace(CONFIG, rows=("greedy", "random", "none", "ppo"))
+    found = [study.done(Part("small", row, 0), tmp_path, silent) for row in ("greedy", "random", "none")]
+    study.keep_table(config, found, tmp_path)
+    drawn = figure()
+    study.draw_table(drawn, tmp_path)
+    edits, reward = drawn.axes
+    assert [label.get_text() for label in edits.get_yticklabels()] == ["greedy", "none"]
+    means, _, (bars,) = reward.containers[0]
+    figures = [row["people"]["builder"]["early_reward_minus_greedy"] for row in told(tmp_path)["rows"][:3:2]]
+    assert means.get_xdata() == pytest.approx([one["mean"] for one in figures])
+    ends = [sorted(x for x, _ in segment) for segment in bars.get_segments()]
+    assert ends == [pytest.approx([one["low"], one["high"]]) for one in figures]
+
+
 def test_another_table_is_refused(played, tmp_path, monkeypatch):
     study.check_settings(CONFIG, tmp_path)
     study.check_settings(CONFIG, tmp_path)
