@@ -286,7 +286,8 @@ def draw(figure: Any) -> None:
                 prior, asked, config.rationality, learning * config.rationality, lambda theta: theta[0], keys
             )
             right.hist(np.asarray(found), bins=20, range=(0, 1), alpha=0.6, density=True, label=label)
-    left.set(xlabel="answers", ylabel="regret (units of reward)", title="what each kind teaches", ylim=(0, None))
+    left.set(xlabel="answers", ylabel="regret (units of reward)", title="what each kind teaches")
+    left.set(ylim=(0, 1.5 * left.get_ylim()[1]), xticks=range(1, config.num_answers + 1))  # the legend goes above
     right.set(xlabel="rank of the truth in the belief", ylabel="density", title="calibration, all kinds mixed")
     left.legend(frameon=False)
     right.legend(frameon=False)

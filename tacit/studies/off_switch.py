@@ -202,7 +202,7 @@ def draw(figure: Any) -> None:
     shades = middle.contourf(means, betas, deltas, levels=np.linspace(-0.4, 0.4, 17), cmap="RdBu", extend="both")
     middle.plot(means, 1 / (2 * np.maximum(np.abs(means), 1e-9)), "k", label="|μ| = σ²/(2β)")
     middle.set(xlabel="μ (σ = 1)", ylabel="β = 1/rationality", ylim=(betas[0], betas[-1]), title="erring human: Δ")
-    middle.legend(frameon=False, loc="upper right")
+    middle.legend(loc="upper right", framealpha=1.0)
     figure.colorbar(shades, ax=middle)
     scales = np.geomspace(0.1, 10, 31)
     right.semilogx(scales, [informed(1.0, scale) for scale in scales])
