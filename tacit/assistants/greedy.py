@@ -82,12 +82,18 @@ class Greedy(Assistant):
         return jax.tree.map(lambda new, old: jnp.where(observation.time > 0, new, old), seen, memory.history)
 
     def not_that(self, before: Observation, after: Observation) -> Float[Array, "X Y Z M"]:
-        """What it tells that the human breaks a block of the assistant's: it was probably wrong."""
-        cell = after.edits.cell[HUMAN]
+        """What it tells that the human undoes what the assistant did to a cell: it was probably wrong.
+
+        A block of the assistant's that is broken should be of another kind, or not be there; where it took one away,
+        the one that is put there should be.
+        """
+        cell, kind = after.edits.cell[HUMAN], after.edits.after[HUMAN]
         number = jnp.arange(self.game.num_cells, dtype=cell.dtype).reshape(self.game.shape)
-        broken = (number == cell) & (before.touched == ASSISTANT + 1) & (after.edits.after[HUMAN] == AIR)
-        kind = jax.nn.one_hot(after.edits.before[HUMAN], self.game.num_kinds)
-        return jnp.where(broken[..., None], jnp.log(SLIP) * kind[None, None, None], 0.0)
+        undone = (number == cell) & (before.touched == ASSISTANT + 1)
+        broken = jax.nn.one_hot(after.edits.before[HUMAN], self.game.num_kinds)
+        others = 1 - jax.nn.one_hot(kind, self.game.num_kinds)
+        unlikely = jnp.where(kind == AIR, broken, others)
+        return jnp.where(undone[..., None], jnp.log(SLIP) * unlikely[None, None, None], 0.0)
 
     def tell(self, memory: Knowledge, log_likelihood: Float[Array, "X Y Z M"]) -> Knowledge:
         """The memory after evidence about single cells, which stays until the end of the episode."""

@@ -51,10 +51,20 @@ def test_any_other_block_that_is_broken_tells_nothing_by_itself(who, whose):
     assert not np.asarray(GREEDY.not_that(before, after)).any()
 
 
-def test_a_block_that_is_put_in_the_place_of_another_is_no_correction():
-    _, before, after = broken(HUMAN, whose=ASSISTANT)
-    other = after._replace(edits=after.edits._replace(after=after.edits.after.at[HUMAN].set(4)))
-    assert not np.asarray(GREEDY.not_that(before, other)).any()
+@pytest.mark.parametrize("whose", [ASSISTANT, HUMAN])
+def test_what_the_person_puts_where_it_took_a_block_away_was_probably_right(whose):
+    """And what anybody puts where the person was last tells nothing by itself."""
+    cell, standing, gone = broken(ASSISTANT, whose=HUMAN)
+    gone = gone._replace(touched=gone.touched.at[cell].set(whose + 1))
+    nobody = jnp.full_like(gone.edits.cell, -1)
+    edits = gone.edits._replace(
+        cell=nobody.at[HUMAN].set(gone.edits.cell[ASSISTANT]), after=gone.edits.after.at[HUMAN].set(5)
+    )
+    again = standing._replace(edits=edits, time=jnp.int32(9))
+    told = np.asarray(GREEDY.not_that(gone, again))
+    others = np.arange(GAME.num_kinds) != 5
+    np.testing.assert_allclose(told[cell], np.log(greedy.SLIP) * others * (whose == ASSISTANT), rtol=1e-6)
+    assert np.count_nonzero(told) == np.count_nonzero(told[cell])
 
 
 def test_a_correction_stays():
