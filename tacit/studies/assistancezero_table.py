@@ -10,12 +10,13 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from tacit.evaluation.compare import Tally, interval, saving, sure
+from tacit.evaluation.compare import Figure, Tally, interval, saving, sure
 from tacit.evaluation.metrics import BUILDING_FIGURES
-from tacit.studies.claims import Claim, above, at_least
+from tacit.studies.claims import Claim, above, at_least, at_most
 
 TABLE_1 = "Laidlaw et al. 2025, tables 1 and 3: 21 to 27 % fewer actions at a share of 26 to 27 %; the bar is higher"
 REWARD = "on the same houses with the same people, in the first 100 turns; the 95 % interval lies above 0"
+PLANNING = "where there is nothing to find out, looking ahead is worth less than a block in 100 turns: 95 % interval"
 WITHIN_REACH = "who is told the house reaches the bar that is set for who is not"
 KNOWING = "knowing the goal cannot hurt"
 RIVALS = ("greedy", "ppo", "oracle")
@@ -113,13 +114,21 @@ class Question(NamedTuple):
     claim: Callable[[str, float, float, str], Claim] = at_least
 
 
+def lead(mine: Counts, theirs: Counts) -> Figure:
+    """By how much more the first earned, with its interval."""
+    return sure(interval(more_reward, mine, theirs))
+
+
 def ahead(one: str, other: str) -> Question:
     """Whether the one earns more than the other, for certain."""
+    name = f"early_reward_of_{one}_minus_{other}_low"
+    return Question(name, (one, other), lambda mine, theirs: lead(mine, theirs).low, 0.0, REWARD, above)
 
-    def least(mine: Counts, theirs: Counts) -> float:
-        return sure(interval(more_reward, mine, theirs)).low
 
-    return Question(f"early_reward_of_{one}_minus_{other}_low", (one, other), least, 0.0, REWARD, above)
+def hardly_ahead(one: str, other: str) -> Question:
+    """Whether the one, for certain, earns less than a block more than the other."""
+    name = f"early_reward_of_{one}_minus_{other}_high"
+    return Question(name, (one, other), lambda mine, theirs: lead(mine, theirs).high, 1.0, PLANNING, at_most)
 
 
 def more(name: str) -> Callable[[Counts, Counts], float]:
@@ -135,6 +144,7 @@ QUESTIONS = (
     ahead("assistancezero", "greedy"),
     ahead("assistancezero", "ppo"),
     ahead("assistancezero-short", "ppo"),
+    hardly_ahead("oracle-search", "oracle"),
     Question("oracle_share", ("oracle",), BUILDING_FIGURES["assistant_share"], 0.3, WITHIN_REACH),
     Question("oracle_share_minus_learned", ("oracle", MAIN[0]), more("assistant_share"), 0.0, KNOWING),
 )

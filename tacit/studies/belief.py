@@ -17,7 +17,7 @@ from tacit.evaluation.compare import Contender, Contest, Tally, run
 from tacit.games import building_small
 from tacit.humans import builder
 from tacit.members import find
-from tacit.studies.claims import Claim, at_least
+from tacit.studies.claims import Claim, at_least, at_most
 from tacit.studies.helping import Bars, behind_oracle, helps, played, value
 
 BARS = Bars(0.25, 0.25, 0.3, "the project's own bar for a learned belief")
@@ -62,19 +62,14 @@ def with_people(contest: Contest, assistants: tuple[str, ...]) -> list[Claim]:
     tallies = played(contest, assistants)
     learned = tallies["greedy"]
     claims = helps(tallies["none"], learned, BARS)
-    claims.append(at_most("calibration_error", value("calibration_error", learned), 0.05))
-    claims.append(at_most("calibration_error_acted", value("calibration_error_acted", learned), 0.1))
+    claims.append(at_most("calibration_error", value("calibration_error", learned), 0.05, BARS.source))
+    claims.append(at_most("calibration_error_acted", value("calibration_error_acted", learned), 0.1, BARS.source))
     if "oracle" in tallies:
         claims.append(behind_oracle(tallies, "greedy"))
     if "particles" in tallies:
         ahead = value("assistant_share", tallies["particles"]) - value("assistant_share", learned)
         claims.append(at_least("particles_share_minus_greedy", ahead, 0.0, "the default is the one that helps most"))
     return claims
-
-
-def at_most(name: str, measured: float, bound: float) -> Claim:
-    """Claim that `measured` stays within `bound`."""
-    return Claim(name, measured, bound, 0.0, measured <= bound, BARS.source)
 
 
 class Beside(Assistant):

@@ -43,6 +43,11 @@ def above(name: str, measured: float, bound: float, source: str) -> Claim:
     return Claim(name, float(measured), float(bound), 0.0, bool(measured > bound), source)
 
 
+def at_most(name: str, measured: float, bound: float, source: str) -> Claim:
+    """Claim that `measured` stays within `bound`."""
+    return Claim(name, float(measured), float(bound), 0.0, bool(measured <= bound), source)
+
+
 class Place(NamedTuple):
     """For a study that takes long: the folder where it keeps what it has done, and a language model of one's own."""
 
