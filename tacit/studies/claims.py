@@ -4,6 +4,7 @@ import ast
 import importlib
 import importlib.util
 import itertools
+import math
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -75,8 +76,10 @@ class Report(NamedTuple):
     claims: list[Claim]
 
     def json(self) -> dict:
-        """The keys of `tacit study --json`."""
-        return {**self._asdict(), "claims": [claim._asdict() for claim in self.claims]}
+        """The keys of `tacit study --json`; what came out as no number, which JSON has no word for, is null."""
+        rows = [claim._asdict() for claim in self.claims]
+        numbers = [{**row, "measured": row["measured"] if math.isfinite(row["measured"]) else None} for row in rows]
+        return {**self._asdict(), "claims": numbers}
 
 
 def run(study: Member, tier: str, data: Path | None, place: Place | None = None, tell: Tell = silent) -> Report:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 import types
@@ -161,7 +162,7 @@ def test_list_is_what_the_folders_hold(capsys):
 
 
 def test_a_failed_claim_is_exit_status_1(capsys, monkeypatch):
-    for measured, status in ((1.0, 0), (3.0, 1)):
+    for measured, status in ((1.0, 0), (3.0, 1), (float("nan"), 1)):
         report = claims.Report("particles", None, [claims.near("x", measured, 1.0, 0.5, "here")])
         monkeypatch.setattr(claims, "run_all", lambda studies, tier, data, report=report: [report])
         monkeypatch.setattr(claims, "run", lambda *given, report=report: report)
@@ -169,6 +170,7 @@ def test_a_failed_claim_is_exit_status_1(capsys, monkeypatch):
         (row,) = json.loads(capsys.readouterr().out)
         assert set(row) == {"study", "skipped", "claims"}
         assert set(row["claims"][0]) == {"name", "measured", "expected", "tolerance", "passed", "source"}
+        assert row["claims"][0]["measured"] == (None if math.isnan(measured) else measured)
         assert cli.main(["study", "all"]) == status
         assert ("FAILED" in capsys.readouterr().out) == bool(status)
 
