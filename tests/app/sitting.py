@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from tacit.app import session as sessions
-from tacit.app.session import Players, Session
-from tacit.app.session_discovery import generator_of
+from tacit.app.session import fold, wishes
+from tacit.app.session.discovery import generator_of
+from tacit.app.session.players import Players
+from tacit.app.session.state import Session
 from tacit.beliefs.particles import ParticleBelief
 from tacit.beliefs.voxels import VoxelBelief
 from tacit.core import ASSISTANT, Assistant
@@ -86,7 +87,7 @@ def house(rng: np.random.Generator) -> Array:
 
 def play_turns(session: Session, num_turns: int, players: Players = PLAYERS) -> Session:
     for _ in range(num_turns):
-        session = sessions.thought(players, session)
-        choice, theirs = sessions.choose(players, session), sessions.assistant_action(session)
-        session = sessions.acted(players, session, choice, theirs)
+        session = fold.thought(players, session)
+        choice, theirs = wishes.choose(players, session), fold.assistant_action(session)
+        session = fold.acted(players, session, choice, theirs)
     return session

@@ -66,11 +66,11 @@ def test_the_page_and_recordings_refuse_what_cannot_be(tmp_path, capsys):
 
 
 def test_recordings_are_listed_as_json_and_exported(tmp_path, capsys):
-    from tacit.app import session_store
+    from tacit.app.session import store
 
     record = tmp_path / "people.sqlite"
     about = {"game": "building-small", "assistant": "none", "seed": 1, "goal": 4}
-    session_store.create(session_store.open_store(record), "one", about)
+    store.create(store.open_store(record), "one", about)
     assert cli.main(["recordings", "list", "--record", str(record), "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["session"] == "one"

@@ -11,12 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tacit.app import session as sessions
-from tacit.app import session_messages as messages
-from tacit.app.session_evidence import press
-from tacit.app.session_messages import Break, Clock, Finish, Judge, MessageError, Place, Step, Stop, Switch, Undo
-from tacit.app.session_players import decoded
-from tacit.app.session_store import Event
+from tacit.app.session import fold, messages, wishes
+from tacit.app.session.evidence import press
+from tacit.app.session.messages import Break, Clock, Finish, Judge, MessageError, Place, Step, Stop, Switch, Undo
+from tacit.app.session.players import decoded
+from tacit.app.session.store import Event
 from tacit.core import ASSISTANT, HUMAN
 from tacit.games.building.actions import PASS, PLACE
 from tacit.games.building.blocks import AIR, BEDROCK, DIRT
@@ -26,11 +25,11 @@ from tests.app.sitting import GAME, PLAYERS, SILENT, house, play_turns
 
 def begun(rng, players=PLAYERS, goal="drawn"):
     goal = house(rng) if goal == "drawn" else goal
-    return sessions.begin(players, goal, jax.random.key(rng.integers(2**31)))
+    return fold.begin(players, goal, jax.random.key(rng.integers(2**31)))
 
 
 def say(session, message, players=PLAYERS):
-    return sessions.accept(players, session, message)
+    return fold.accept(players, session, message)
 
 
 def same(one, other):
@@ -97,12 +96,12 @@ def test_undo_drops_a_click_that_still_waits_before_it_takes_an_edit_back(rng):
 def test_what_is_senseless_or_hopeless_is_given_up_in_words(rng):
     session = say(begun(rng, SILENT), Break((0, 0, 0)), SILENT)
     assert session.scene.blocks[0, 0, 0] == BEDROCK
-    assert sessions.choose(SILENT, session).action == PASS
+    assert wishes.choose(SILENT, session).action == PASS
     session = play_turns(session, 1, SILENT)
     assert session.wishes == ()
     corner = (0, GAME.shape[1] - 1, 0)
     in_the_air = say(session, Place(corner, DIRT), SILENT)
-    after = play_turns(in_the_air, sessions.LONGEST_WALK + 30, SILENT)
+    after = play_turns(in_the_air, wishes.LONGEST_WALK + 30, SILENT)
     assert after.wishes == ()
     assert after.note == ""
     assert after.scene.human_edits == 0
@@ -111,8 +110,8 @@ def test_what_is_senseless_or_hopeless_is_given_up_in_words(rng):
 def test_the_assistant_does_what_it_was_seen_to_be_about_to_do(rng):
     session, differing = begun(rng), 0
     for _ in range(12):
-        session = sessions.thought(PLAYERS, session)
-        foreseen = sessions.assistant_action(session)
+        session = fold.thought(PLAYERS, session)
+        foreseen = fold.assistant_action(session)
         session = play_turns(session, 1)
         assert int(session.moment.state.last_actions[ASSISTANT]) == foreseen
         differing += foreseen != PASS
@@ -120,33 +119,33 @@ def test_the_assistant_does_what_it_was_seen_to_be_about_to_do(rng):
 
 
 def test_off_means_off_before_the_next_action_and_makes_what_it_was_doing_less_likely(rng):
-    session = sessions.thought(PLAYERS, begun(rng))
-    while decoded(GAME, sessions.assistant_action(session))[0] != PLACE:
-        session = sessions.thought(PLAYERS, play_turns(session, 1))
-    _, cell, kind, _ = decoded(GAME, sessions.assistant_action(session))
+    session = fold.thought(PLAYERS, begun(rng))
+    while decoded(GAME, fold.assistant_action(session))[0] != PLACE:
+        session = fold.thought(PLAYERS, play_turns(session, 1))
+    _, cell, kind, _ = decoded(GAME, fold.assistant_action(session))
     before = session.scene.belief[cell][kind]
-    session = sessions.thought(PLAYERS, say(session, Switch(False)))
+    session = fold.thought(PLAYERS, say(session, Switch(False)))
     assert session.scene.belief[cell][kind] < before
-    assert sessions.assistant_action(session) == PASS
+    assert fold.assistant_action(session) == PASS
     blocks = session.scene.blocks
     session = play_turns(session, 5)
     np.testing.assert_array_equal(session.scene.blocks, blocks)
-    again = sessions.thought(PLAYERS, say(session, Switch(True)))
-    assert decoded(GAME, sessions.assistant_action(again))[1:3] != (cell, kind)
+    again = fold.thought(PLAYERS, say(session, Switch(True)))
+    assert decoded(GAME, fold.assistant_action(again))[1:3] != (cell, kind)
 
 
 def test_pressing_the_switch_when_it_is_off_says_nothing_new(rng):
-    session = say(sessions.thought(PLAYERS, begun(rng)), Switch(False))
-    told = sessions.thought(PLAYERS, session)
-    same(sessions.thought(PLAYERS, say(told, Switch(False))).scene.belief, told.scene.belief)
+    session = say(fold.thought(PLAYERS, begun(rng)), Switch(False))
+    told = fold.thought(PLAYERS, session)
+    same(fold.thought(PLAYERS, say(told, Switch(False))).scene.belief, told.scene.belief)
 
 
 @pytest.mark.parametrize("right", [True, False])
 def test_a_judgement_moves_the_belief_by_bayes_rule(rng, right):
-    session = sessions.thought(PLAYERS, begun(rng))
+    session = fold.thought(PLAYERS, begun(rng))
     cell, kind = tuple(int(rng.integers(2, 6)) for _ in range(3)), int(rng.integers(DIRT, GAME.num_kinds))
     before = session.scene.belief
-    after = sessions.thought(PLAYERS, say(session, Judge(cell, kind, right))).scene.belief
+    after = fold.thought(PLAYERS, say(session, Judge(cell, kind, right))).scene.belief
     # By hand: they err with probability 1 / (1 + e^3), whatever the cell should be.
     err = 1 / (1 + np.exp(3.0))
     says = np.where((np.arange(GAME.num_kinds) == kind) == right, 1 - err, err)
@@ -178,9 +177,9 @@ def test_counts_agree_with_the_goal_and_with_a_second_count(rng):
     np.testing.assert_allclose(scene.completed, float(goal_completed(jnp.asarray(scene.blocks), goal)), atol=1e-5)
     assert scene.human_edits == sum(edit.player == HUMAN for edit in session.edits)
     left = float(edit_distance(jnp.asarray(scene.blocks), goal))
-    assert sessions.saved(scene) == pytest.approx(scene.needed - left - scene.human_edits)
+    assert fold.saved(scene) == pytest.approx(scene.needed - left - scene.human_edits)
     # Had the goal been what stands, the free builder's count is the one that play's rewards give.
-    free = sessions.counted(session._replace(free=True))
+    free = fold.counted(session._replace(free=True))
     assert free.completed == pytest.approx(1.0)
     wrong = [edit for edit in session.edits if edit.player == ASSISTANT and edit.after != scene.blocks[edit.cell]]
     assert free.assistant_wrong <= len(wrong)
@@ -200,22 +199,22 @@ def test_the_free_builders_goal_is_what_stands_when_they_say_so(rng):
 
 def test_events_lead_back_to_the_very_same_session(rng):
     goal, key = house(rng), jax.random.key(rng.integers(2**31))
-    session, events = sessions.begin(PLAYERS, goal, key), []
+    session, events = fold.begin(PLAYERS, goal, key), []
     for _ in range(25):
         message = random_message(rng)
         session = say(session, message)
         events.append(Event(len(events), 0.0, "message", messages.dump(message)))
         for _ in range(int(rng.integers(4))):
-            session = sessions.thought(PLAYERS, session)
-            choice, theirs = sessions.choose(PLAYERS, session), sessions.assistant_action(session)
-            session = sessions.acted(PLAYERS, session, choice, theirs)
-            events.append(Event(len(events), 0.0, "turn", sessions.turn_body(choice, theirs)))
-    resumed = sessions.resume(PLAYERS, goal, key, events)
+            session = fold.thought(PLAYERS, session)
+            choice, theirs = wishes.choose(PLAYERS, session), fold.assistant_action(session)
+            session = fold.acted(PLAYERS, session, choice, theirs)
+            events.append(Event(len(events), 0.0, "turn", fold.turn_body(choice, theirs)))
+    resumed = fold.resume(PLAYERS, goal, key, events)
     same(resumed, session)
     assert resumed._replace(moment=None, scene=None, key=None, thinking=None) == session._replace(
         moment=None, scene=None, key=None, thinking=None
     )
-    shorter = sessions.resume(PLAYERS, goal, key, events[:-1])
+    shorter = fold.resume(PLAYERS, goal, key, events[:-1])
     assert int(shorter.moment.time) <= int(session.moment.time)
 
 

@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tacit.app import session as sessions
-from tacit.app import session_discovery as discoveries
-from tacit.app import session_messages as messages
-from tacit.app.session_likes import ASPECTS, LOOKED_AT, RATIONALITY, SIZES, WEIGHTS, indicators, worth
-from tacit.app.session_messages import Ask, Break, MessageError, Place, Prefer, Skip
-from tacit.app.session_store import Event
+from tacit.app.session import discovery as discoveries
+from tacit.app.session import fold, messages, pairs
+from tacit.app.session.likes import ASPECTS, LOOKED_AT, RATIONALITY, SIZES, WEIGHTS, indicators, worth
+from tacit.app.session.messages import Ask, Break, MessageError, Place, Prefer, Skip
+from tacit.app.session.store import Event
 from tacit.core import HUMAN
 from tacit.games.building.blocks import AIR, NAMES
 from tacit.games.building.game import BuildingGame
@@ -52,13 +51,13 @@ def plans_of(session) -> list[Plan]:
 
 
 def unsure(rng, players=PLAYERS):
-    session = sessions.begin(players, None, jax.random.key(rng.integers(2**31)))
-    return sessions.thought(players, sessions.accept(players, session, Ask(True)))
+    session = fold.begin(players, None, jax.random.key(rng.integers(2**31)))
+    return fold.thought(players, fold.accept(players, session, Ask(True)))
 
 
 def next_shown(session, players=PLAYERS):
-    session = sessions.thought(players, session)
-    return sessions.asked(players, session, sessions.next_pair(players, session))
+    session = fold.thought(players, session)
+    return pairs.asked(players, session, pairs.next_pair(players, session))
 
 
 @pytest.mark.parametrize("aspect", ASPECTS)
@@ -142,19 +141,19 @@ def answers(players, seed, num_answers, informed):
     rng = np.random.default_rng(seed)
     theta = Plan(*(int(field) for field in DRAW(jax.random.fold_in(key, 1))))
     house = np.asarray(BUILD(jax.tree.map(jnp.int32, theta)))
-    session = sessions.begin(players, None, key)
-    session = sessions.thought(players, sessions.accept(players, session, Ask(True)))
+    session = fold.begin(players, None, key)
+    session = fold.thought(players, fold.accept(players, session, Ask(True)))
     told = [seen(session, theta, house)]
     for _ in range(num_answers):
         if informed:
             session = next_shown(session, players)
         else:
             pair = jax.vmap(HOUSES.draw_plan)(jax.random.split(jax.random.key(rng.integers(2**31))))
-            session = sessions.asked(players, session, jax.tree.map(np.asarray, pair))
+            session = pairs.asked(players, session, jax.tree.map(np.asarray, pair))
         first, second = (liking(theta, plan) for plan in plans_of(session))
         which = int(rng.random() > 1 / (1 + np.exp(-RATIONALITY * (first - second))))
-        session = sessions.accept(players, session, Prefer(session.discovery.shown.number, which, "house"))
-        session = sessions.thought(players, session)
+        session = fold.accept(players, session, Prefer(session.discovery.shown.number, which, "house"))
+        session = fold.thought(players, session)
         told.append(seen(session, theta, house))
     return np.array(told)
 
@@ -187,44 +186,44 @@ def test_an_answer_advances_an_aspect_stays_and_each_is_said_once(rng):
     np.testing.assert_array_equal(
         shown.houses, np.stack([BUILD(jax.tree.map(jnp.int32, p)) for p in plans_of(session)])
     )
-    first = sessions.accept(PLAYERS, session, Prefer(0, 1, "shape"))
+    first = fold.accept(PLAYERS, session, Prefer(0, 1, "shape"))
     if first.note:
         assert first.note == "In their shape the two are alike."
     else:
         assert first.discovery.shown.said == ((1, "shape"),)
-        again = sessions.accept(PLAYERS, first, Prefer(0, 0, "shape"))
+        again = fold.accept(PLAYERS, first, Prefer(0, 0, "shape"))
         assert again.note == "You have said that of this pair."
         assert again.discovery.num_said == 1
-    chosen = sessions.accept(PLAYERS, first, Prefer(0, 0, "house"))
+    chosen = fold.accept(PLAYERS, first, Prefer(0, 0, "house"))
     assert chosen.discovery.shown is None
-    assert sessions.accept(PLAYERS, chosen, Prefer(0, 0, "house")).note == "That pair is not shown any more."
+    assert fold.accept(PLAYERS, chosen, Prefer(0, 0, "house")).note == "That pair is not shown any more."
     following = next_shown(chosen)
     assert following.discovery.shown.number == 1
-    skipped = sessions.accept(PLAYERS, following, Skip(1))
+    skipped = fold.accept(PLAYERS, following, Skip(1))
     assert skipped.discovery.num_said == chosen.discovery.num_said
-    assert sessions.asking(skipped)
-    assert sessions.accept(PLAYERS, skipped, Place((0, 2, 0), 2)).note == "Say first that you want to build."
-    built = sessions.accept(PLAYERS, skipped, Ask(False))
-    assert not sessions.asking(built)
-    assert sessions.accept(PLAYERS, built, Skip(1)).note == "That pair is not shown any more."
+    assert pairs.asking(skipped)
+    assert fold.accept(PLAYERS, skipped, Place((0, 2, 0), 2)).note == "Say first that you want to build."
+    built = fold.accept(PLAYERS, skipped, Ask(False))
+    assert not pairs.asking(built)
+    assert fold.accept(PLAYERS, built, Skip(1)).note == "That pair is not shown any more."
 
 
 def test_after_many_answers_it_says_that_it_is_time_to_build(rng):
     session = next_shown(unsure(rng))
     full = session._replace(discovery=session.discovery._replace(num_said=discoveries.MOST_ANSWERS))
-    after = sessions.accept(PLAYERS, full, Prefer(0, 0, "house"))
+    after = fold.accept(PLAYERS, full, Prefer(0, 0, "house"))
     assert after.note == "After 48 answers it is time to build."
     assert after.discovery.num_said == discoveries.MOST_ANSWERS
 
 
 def test_who_asks_again_after_building_is_shown_houses_that_fit_what_stands(rng):
-    session = sessions.accept(PLAYERS, unsure(rng), Ask(False))
+    session = fold.accept(PLAYERS, unsure(rng), Ask(False))
     x, _, z = (int(at) for at in session.scene.feet[HUMAN])
     floor = (x, 1, z)
     glass = NAMES.index("glass")
     for message in (Break(floor), Place(floor, glass)):
-        session = play_turns(sessions.accept(PLAYERS, session, message), 20)
-    session = sessions.thought(PLAYERS, sessions.accept(PLAYERS, session, Ask(True)))
+        session = play_turns(fold.accept(PLAYERS, session, message), 20)
+    session = fold.thought(PLAYERS, fold.accept(PLAYERS, session, Ask(True)))
     cells = np.asarray(session.discovery.said.cells).reshape(*GAME.shape, GAME.num_kinds)
     if session.scene.blocks[floor] == glass:
         assert cells[floor].argmax() == glass
@@ -234,8 +233,8 @@ def test_who_asks_again_after_building_is_shown_houses_that_fit_what_stands(rng)
 
 
 def test_who_cannot_be_told_of_houses_says_so(rng):
-    session = sessions.begin(SILENT, None, jax.random.key(rng.integers(2**31)))
-    assert sessions.accept(SILENT, session, Ask(True)).note == "This assistant cannot be told of whole houses."
+    session = fold.begin(SILENT, None, jax.random.key(rng.integers(2**31)))
+    assert fold.accept(SILENT, session, Ask(True)).note == "This assistant cannot be told of whole houses."
 
 
 class Elsewhere:
@@ -248,31 +247,31 @@ def test_houses_from_elsewhere_are_not_shown(rng):
     with pytest.raises(ValueError, match="come from a HouseGenerator"):
         discoveries.generator_of(other)
     players = PLAYERS._replace(game=other)
-    session = sessions.begin(players, None, jax.random.key(rng.integers(2**31)))
-    assert sessions.accept(players, session, Ask(True)).note == "There are no houses to show in this game."
+    session = fold.begin(players, None, jax.random.key(rng.integers(2**31)))
+    assert fold.accept(players, session, Ask(True)).note == "There are no houses to show in this game."
 
 
 def test_events_lead_back_to_the_very_same_questions(rng):
     key = jax.random.key(rng.integers(2**31))
-    session, events = sessions.begin(PLAYERS, None, key), []
+    session, events = fold.begin(PLAYERS, None, key), []
 
     def say(session, message):
         events.append(Event(len(events), 0.0, "message", messages.dump(message)))
-        return sessions.accept(PLAYERS, session, message)
+        return fold.accept(PLAYERS, session, message)
 
     session = say(session, Ask(True))
     for number in range(3):
-        session = sessions.thought(PLAYERS, session)
-        plans = sessions.next_pair(PLAYERS, session)
-        body = sessions.pair_body(plans)
+        session = fold.thought(PLAYERS, session)
+        plans = pairs.next_pair(PLAYERS, session)
+        body = fold.pair_body(plans)
         assert np.array(json.loads(body)["plans"]).shape == (2, len(Plan._fields))
         events.append(Event(len(events), 0.0, "pair", body))
-        session = sessions.asked(PLAYERS, session, plans)
+        session = pairs.asked(PLAYERS, session, plans)
         what = ASPECTS[rng.integers(len(ASPECTS))]
         session = say(session, Prefer(number, int(rng.integers(2)), what))
         session = say(session, Skip(number))
-    resumed = sessions.thought(PLAYERS, sessions.resume(PLAYERS, None, key, events))
-    same(resumed, sessions.thought(PLAYERS, session))
+    resumed = fold.thought(PLAYERS, fold.resume(PLAYERS, None, key, events))
+    same(resumed, fold.thought(PLAYERS, session))
     assert resumed.discovery.num_said == session.discovery.num_said
 
 

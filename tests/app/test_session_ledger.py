@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from tacit.app import session_messages as messages
-from tacit.app import session_store as recordings
-from tacit.app.session_ledger import Ledger
-from tacit.app.session_messages import Clock, Step
-from tacit.app.session_store import Entry
+from tacit.app.session import messages
+from tacit.app.session import store as recordings
+from tacit.app.session.ledger import Ledger
+from tacit.app.session.messages import Clock, Step
+from tacit.app.session.store import Entry
 from tacit.storage import StorageError
 from tests.app.test_session_room import playing, until
 

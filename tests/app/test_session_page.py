@@ -14,15 +14,15 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from tacit.app import session as sessions
-from tacit.app import session_messages as messages
-from tacit.app import session_recordings, session_store
 from tacit.app.page import view
 from tacit.app.page.picture import take
 from tacit.app.page.server import check_port, guarded, is_loopback, may_be_called
-from tacit.app.session_messages import Break, Judge, Switch
-from tacit.app.session_players import decoded
-from tacit.app.session_room import Plan
+from tacit.app.session import fold, messages, wishes
+from tacit.app.session import recordings as session_recordings
+from tacit.app.session import store as session_store
+from tacit.app.session.messages import Break, Judge, Switch
+from tacit.app.session.players import decoded
+from tacit.app.session.room import Plan
 from tacit.core import HUMAN
 from tacit.games.building.actions import PLACE
 from tests.app.sitting import GAME, PLAYERS, house, play_turns
@@ -111,12 +111,12 @@ def test_a_port_in_use_is_refused_in_one_sentence():
 
 def begun(rng, goal="drawn"):
     goal = house(rng) if goal == "drawn" else goal
-    return sessions.thought(PLAYERS, sessions.begin(PLAYERS, goal, jax.random.key(rng.integers(2**31))))
+    return fold.thought(PLAYERS, fold.begin(PLAYERS, goal, jax.random.key(rng.integers(2**31))))
 
 
 def test_guesses_are_the_likeliest_blocks_of_empty_cells(rng):
     session = play_turns(begun(rng), 4)
-    session = sessions.thought(PLAYERS, session)
+    session = fold.thought(PLAYERS, session)
     belief, blocks = session.scene.belief, session.scene.blocks
     shown = {index: (kind, chance) for index, kind, chance in view.ghosts(belief, blocks)}
     for index in range(GAME.num_cells):
@@ -136,9 +136,9 @@ def test_the_goal_reaches_its_person_alone_and_nobody_who_has_none(rng):
 
 def test_what_it_is_about_to_do_is_shown_until_it_is_off(rng):
     session = begun(rng)
-    while decoded(GAME, sessions.assistant_action(session))[0] != PLACE:
-        session = sessions.thought(PLAYERS, play_turns(session, 1))
-    cell = decoded(GAME, sessions.assistant_action(session))[1]
+    while decoded(GAME, fold.assistant_action(session))[0] != PLACE:
+        session = fold.thought(PLAYERS, play_turns(session, 1))
+    cell = decoded(GAME, fold.assistant_action(session))[1]
     assert view.intent(PLAYERS, session) == cell
     assert view.about_to(PLAYERS, session) == "About to place log."
     placed = play_turns(session, 1)
@@ -146,8 +146,8 @@ def test_what_it_is_about_to_do_is_shown_until_it_is_off(rng):
         words, then = view.why(placed, cell)
         assert words.startswith("Placed log in turn")
         assert then == view.guesses(session, cell), "what it thought when it chose, not what it thinks now"
-        assert view.why(sessions.accept(PLAYERS, placed, Judge(cell, 2, True)), cell) == (words, then)
-    off = sessions.accept(PLAYERS, session, Switch(False))
+        assert view.why(fold.accept(PLAYERS, placed, Judge(cell, 2, True)), cell) == (words, then)
+    off = fold.accept(PLAYERS, session, Switch(False))
     assert view.intent(PLAYERS, off) is None
     assert view.about_to(PLAYERS, off) == "It is off."
 
@@ -168,17 +168,17 @@ def test_recordings_are_listed_exported_and_told_again(rng, tmp_path):
     store = session_store.open_store(tmp_path / "people.sqlite")
     plan = Plan("building-small", "hopeful", 5, None)
     session_store.create(store, "one", plan._asdict())
-    session = sessions.thought(PLAYERS, sessions.begin(PLAYERS, None, jax.random.key(plan.seed)))
+    session = fold.thought(PLAYERS, fold.begin(PLAYERS, None, jax.random.key(plan.seed)))
     x, _, z = (int(at) for at in session.scene.feet[HUMAN])
     events, worlds = 0, [session.scene.blocks]
     for message in (Break((x, 1, z)), Judge((x, 3, z), 2, False)):
         session_store.append(store, "one", events, "message", messages.dump(message))
-        session = sessions.accept(PLAYERS, session, message)
+        session = fold.accept(PLAYERS, session, message)
         for number in range(events + 1, events + 4):
-            session = sessions.thought(PLAYERS, session)
-            choice, theirs = sessions.choose(PLAYERS, session), sessions.assistant_action(session)
-            session_store.append(store, "one", number, "turn", sessions.turn_body(choice, theirs))
-            session = sessions.acted(PLAYERS, session, choice, theirs)
+            session = fold.thought(PLAYERS, session)
+            choice, theirs = wishes.choose(PLAYERS, session), fold.assistant_action(session)
+            session_store.append(store, "one", number, "turn", fold.turn_body(choice, theirs))
+            session = fold.acted(PLAYERS, session, choice, theirs)
             worlds.append(session.scene.blocks)
         events += 4
     (row,) = session_recordings.rows(store)

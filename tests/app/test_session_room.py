@@ -14,13 +14,12 @@ import jax
 import numpy as np
 import pytest
 
-from tacit.app import session as sessions
-from tacit.app import session_messages as messages
-from tacit.app import session_store as recordings
-from tacit.app.session_ledger import Ledger
-from tacit.app.session_load import crowd
-from tacit.app.session_messages import Clock, Judge, MessageError, Place, Step, Switch
-from tacit.app.session_room import BURST, Plan, Room, goal
+from tacit.app.session import fold, messages
+from tacit.app.session import store as recordings
+from tacit.app.session.ledger import Ledger
+from tacit.app.session.load import crowd
+from tacit.app.session.messages import Clock, Judge, MessageError, Place, Step, Switch
+from tacit.app.session.room import BURST, Plan, Room, goal
 from tacit.core import HUMAN
 from tacit.storage import StorageError
 from tests.app.sitting import GAME, PLAYERS, house
@@ -166,7 +165,7 @@ import asyncio, json, sys, zlib
 import jax, numpy as np
 jax.config.update("jax_compilation_cache_dir", ".jax_cache")
 from tests.app.test_session_room import PLAN, room, random_message
-from tacit.app import session_messages as messages
+from tacit.app.session import messages
 from pathlib import Path
 
 def tell(**line):
@@ -227,7 +226,7 @@ def test_a_server_killed_in_the_middle_loses_nothing_that_it_acknowledged(tmp_pa
     for turn in sorted({turn for turn, _ in shown}):
         ends = [i + 1 for i, event in enumerate(events) if event.kind == "turn"]
         past = events[: ends[turn - 1] if turn else 0]
-        session = sessions.resume(PLAYERS, house, key, past)
+        session = fold.resume(PLAYERS, house, key, past)
         found.add((session.scene.turn, zlib.crc32(session.scene.blocks.tobytes())))
     assert found == shown
 

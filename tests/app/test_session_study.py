@@ -10,15 +10,16 @@ import jax
 import numpy as np
 import pytest
 
-from tacit.app import session as sessions
-from tacit.app import session_messages as messages
-from tacit.app import session_room, session_store, session_study
 from tacit.app.cli import main
 from tacit.app.page.study import helper
-from tacit.app.session_ledger import Ledger
-from tacit.app.session_messages import Break, Finish, Judge, MessageError, Rate, Step, Switch
-from tacit.app.session_room import Plan, Room
-from tacit.app.session_study import Design, Row, enrol, export, rows, sittings, williams
+from tacit.app.session import fold, messages, wishes
+from tacit.app.session import room as session_room
+from tacit.app.session import store as session_store
+from tacit.app.session import study as session_study
+from tacit.app.session.ledger import Ledger
+from tacit.app.session.messages import Break, Finish, Judge, MessageError, Rate, Step, Switch
+from tacit.app.session.room import Plan, Room
+from tacit.app.session.study import Design, Row, enrol, export, rows, sittings, williams
 from tacit.core import HUMAN
 from tests.app.sitting import GAME, PLAYERS, play_turns
 
@@ -76,17 +77,17 @@ def test_a_participant_builds_the_same_house_with_each_assistant(room):
 def played(room, name, rating):
     """A few turns of a session, recorded as the room would."""
     plan, number = Plan(**session_store.begun(room.ledger.store, name).about), 0
-    session = sessions.begin(PLAYERS, session_room.goal(GAME, plan), jax.random.key(plan.seed))
+    session = fold.begin(PLAYERS, session_room.goal(GAME, plan), jax.random.key(plan.seed))
     x, _, z = (int(at) for at in session.scene.feet[HUMAN])
     said = [Break((x, 1, z)), Judge((x, 3, z), 2, True), Switch(False), Step(2), Finish(), *rating]
     for message in said:
         session_store.append(room.ledger.store, name, number, "message", messages.dump(message))
-        session, number = sessions.accept(PLAYERS, session, message), number + 1
+        session, number = fold.accept(PLAYERS, session, message), number + 1
         for _ in range(2 if not session.done else 0):
-            session = sessions.thought(PLAYERS, session)
-            choice, theirs = sessions.choose(PLAYERS, session), sessions.assistant_action(session)
-            session_store.append(room.ledger.store, name, number, "turn", sessions.turn_body(choice, theirs))
-            session, number = sessions.acted(PLAYERS, session, choice, theirs), number + 1
+            session = fold.thought(PLAYERS, session)
+            choice, theirs = wishes.choose(PLAYERS, session), fold.assistant_action(session)
+            session_store.append(room.ledger.store, name, number, "turn", fold.turn_body(choice, theirs))
+            session, number = fold.acted(PLAYERS, session, choice, theirs), number + 1
     return session
 
 
@@ -99,7 +100,7 @@ def test_the_export_agrees_with_what_was_played(room, tmp_path):
     assert (row.turns, row.human_edits) == (scene.turn, scene.human_edits)
     assert (row.assistant_right, row.assistant_wrong) == (scene.assistant_right, scene.assistant_wrong)
     assert row.completed == pytest.approx(scene.completed, abs=1e-4)
-    assert row.saved == pytest.approx(sessions.saved(scene), abs=1e-4)
+    assert row.saved == pytest.approx(fold.saved(scene), abs=1e-4)
     assert (row.switched_off, row.judged, row.finished) == (1, 1, True)
     assert (row.easy, row.helped, row.again) == (5, 6, 7)
     assert row.seconds >= 0
@@ -126,12 +127,12 @@ def test_an_export_of_nothing_has_its_columns(tmp_path):
 
 
 def test_a_house_is_rated_once_it_is_done_and_on_a_scale(rng):
-    session = sessions.begin(PLAYERS, None, jax.random.key(1))
-    early = sessions.accept(PLAYERS, session, Rate(1, 2, 3))
+    session = fold.begin(PLAYERS, None, jax.random.key(1))
+    early = fold.accept(PLAYERS, session, Rate(1, 2, 3))
     assert (early.rating, early.note) == (None, "Finish the house before you rate it.")
-    done = sessions.accept(PLAYERS, play_turns(early, 1), Finish())
-    assert sessions.accept(PLAYERS, done, Rate(1, 2, 3)).rating == Rate(1, 2, 3)
-    assert sessions.accept(PLAYERS, done, Step(0)).note == "This house is finished."
+    done = fold.accept(PLAYERS, play_turns(early, 1), Finish())
+    assert fold.accept(PLAYERS, done, Rate(1, 2, 3)).rating == Rate(1, 2, 3)
+    assert fold.accept(PLAYERS, done, Step(0)).note == "This house is finished."
     good = {"do": "rate", "easy": 1, "helped": 7, "again": 4}
     assert messages.parse(json.dumps(good), GAME) == Rate(1, 7, 4)
     for bad in ({"easy": 0}, {"helped": 8}, {"again": 2.5}, {"again": None}, {"more": 1}):

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 
 from tacit.app.page.server import Settings, serve
-from tacit.app.session_study import Design
+from tacit.app.session.study import Design
 from tests.app.sitting import PLAYERS, SILENT
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tacit.app import session as sessions
-from tacit.app import session_store as recordings
-from tacit.app.session_room import Plan, goal
+from tacit.app.session import fold
+from tacit.app.session import store as recordings
+from tacit.app.session.room import Plan, goal
 from tests.app.sitting import GAME, PLAYERS
 
 ROOT = Path(__file__).parents[2]
@@ -259,7 +259,7 @@ def test_reload_and_kill_in_the_middle_lose_nothing(page, served):
     assert begun is not None
     plan = Plan(**begun.about)
     turns = sum(event.kind == "turn" for event in events)
-    expected = sessions.resume(PLAYERS, goal(GAME, plan), key(plan), served.events(name)[: len(events)])
+    expected = fold.resume(PLAYERS, goal(GAME, plan), key(plan), served.events(name)[: len(events)])
     assert expected.scene.turn == turns
     assert int(page.locator(".voxels").get_attribute("data-turn")) >= turns
     page.wait_for_function(f"Number(document.querySelector('.voxels').dataset.turn) > {turns}")

@@ -218,8 +218,8 @@ class Solve:
 def served_rows() -> list[dict[str, Any]]:
     """How the page's server bears twenty people, with the assistant that is shipped."""
     from tacit.app.cast import BEST
-    from tacit.app.session_load import rows
-    from tacit.app.session_room import players
+    from tacit.app.session.load import rows
+    from tacit.app.session.room import players
 
     return rows(players("building-small", BEST["building-small"]))
 

@@ -40,8 +40,8 @@ class Play:
 
         from tacit.app.cast import BEST, NOBODY
         from tacit.app.page import server
-        from tacit.app.session_room import players
-        from tacit.app.session_store import RECORD
+        from tacit.app.session.room import players
+        from tacit.app.session.store import RECORD
 
         check_port_number(self.port)
         assistant = self.assistant or BEST.get(self.game, NOBODY)
@@ -76,9 +76,9 @@ class Recordings:
 
     def run(self) -> int:
         """Do it."""
-        from tacit.app import session_recordings
         from tacit.app.replay import KINDS as FILMS
-        from tacit.app.session_store import RECORD, open_store
+        from tacit.app.session import recordings
+        from tacit.app.session.store import RECORD, open_store
         from tacit.storage import write_atomically
 
         path = RECORD if self.record is None else self.record
@@ -86,7 +86,7 @@ class Recordings:
             raise UsageError(f"There are no recordings at {path} yet: tacit play makes some, or give --record FILE.")
         store = open_store(path)
         if self.action == "list":
-            rows = session_recordings.rows(store)
+            rows = recordings.rows(store)
             if self.json:
                 return print_json(rows)
             for row in rows:
@@ -98,11 +98,11 @@ class Recordings:
                 f"tacit recordings {self.action} needs --out with a file that ends in {', '.join(endings)}."
             )
         if self.action == "export":
-            write_atomically(self.out, session_recordings.table(store).encode())
+            write_atomically(self.out, recordings.table(store).encode())
         elif self.session is None:
             raise UsageError("tacit recordings replay needs the name of a session; see tacit recordings list.")
         else:
-            write_atomically(self.out, session_recordings.replayed(store, self.session, self.out.suffix.lower()))
+            write_atomically(self.out, recordings.replayed(store, self.session, self.out.suffix.lower()))
         print(f"{self.out}: {self.out.stat().st_size / 1e6:.1f} MB")
         return 0
 
@@ -138,10 +138,10 @@ class StudyPeople:
         """Serve it, or export it."""
         from functools import partial
 
-        from tacit.app import session_study
         from tacit.app.page import server
-        from tacit.app.session_room import players
-        from tacit.app.session_store import RECORD, open_store
+        from tacit.app.session import study
+        from tacit.app.session.room import players
+        from tacit.app.session.store import RECORD, open_store
 
         record = RECORD if self.record is None else self.record
         if self.action == "serve":
@@ -151,18 +151,18 @@ class StudyPeople:
                 raise UsageError("--assistants wants 2 to 10 names separated by commas, each of them once.")
             for name in names:
                 players(self.game, name)
-            design = session_study.Design(self.game, names, self.blind)
+            design = study.Design(self.game, names, self.blind)
             browser = not self.no_browser
             settings = server.Settings(self.game, names[-1], self.host, self.port, browser, record, design)
             server.serve(settings, players, partial(print, flush=True))
             return 0
         if not record.exists():
             raise UsageError(f"There are no recordings at {record} yet; give --record FILE.")
-        rows = session_study.rows(open_store(record))
+        rows = study.rows(open_store(record))
         if self.json:
             return print_json([row._asdict() for row in rows])
-        if self.out is None or self.out.suffix.lower() not in session_study.KINDS:
+        if self.out is None or self.out.suffix.lower() not in study.KINDS:
             raise UsageError("tacit study-people export needs --out with a file that ends in .csv or .parquet.")
-        session_study.export(rows, self.out)
+        study.export(rows, self.out)
         print(f"{self.out}: {len(rows)} houses of {len({row.participant for row in rows})} participants")
         return 0

@@ -11,11 +11,11 @@ from tacit.app.drawing import View, draw
 from tacit.app.page import view
 from tacit.app.pictures import data_url
 from tacit.app.scenes import GROUND
-from tacit.app.session import Session
-from tacit.app.session_discovery import Shown
-from tacit.app.session_likes import ASPECTS, Aspect
-from tacit.app.session_messages import Ask, Message, Prefer, Skip
-from tacit.app.session_players import Players
+from tacit.app.session.discovery import Shown
+from tacit.app.session.likes import ASPECTS, Aspect
+from tacit.app.session.messages import Ask, Message, Prefer, Skip
+from tacit.app.session.players import Players
+from tacit.app.session.state import Session
 
 LARGE, SMALL = 32, 12
 """Pixels across a block in the pictures."""

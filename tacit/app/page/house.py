@@ -13,9 +13,9 @@ from tacit.app.page import view
 from tacit.app.page.asking import Asking
 from tacit.app.page.study import following, helper, questions
 from tacit.app.page.voxels import Voxels
-from tacit.app.session import SECONDS, Session
-from tacit.app.session_messages import Ask, Clock, Finish, Message, MessageError, Rate, Step, Stop, Switch, Undo, dump
-from tacit.app.session_room import Room, Seat
+from tacit.app.session.messages import Ask, Clock, Finish, Message, MessageError, Rate, Step, Stop, Switch, Undo, dump
+from tacit.app.session.room import Room, Seat
+from tacit.app.session.state import SECONDS, Session
 from tacit.games.building.actions import DIRECTIONS
 from tacit.games.building.blocks import COLOURS, FIRST_PLACEABLE, NAMES
 

@@ -17,12 +17,13 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Int, Key
 
-from tacit.app import session as sessions
-from tacit.app import session_store as recordings
 from tacit.app.cast import building_cast
-from tacit.app.session import Choice
-from tacit.app.session_messages import Clock, dump
-from tacit.app.session_room import Plan, goal, players
+from tacit.app.session import fold
+from tacit.app.session import store as recordings
+from tacit.app.session.messages import Clock, dump
+from tacit.app.session.room import Plan, goal, players
+from tacit.app.session.state import SECONDS
+from tacit.app.session.wishes import Choice
 from tacit.core import HUMAN, Memory, State
 from tacit.storage import write_atomically
 
@@ -75,7 +76,7 @@ def build(record: Path, plan: Plan) -> None:
     theta = goal(game, plan)
     store = recordings.open_store(record)
     recordings.create(store, NAME, plan._asdict())
-    session, memory = sessions.begin(seated, theta, key), human.init(key)
+    session, memory = fold.begin(seated, theta, key), human.init(key)
 
     @eqx.filter_jit
     def act(memory: Memory, state: State, key: Key[Array, ""]) -> tuple[Int[Array, ""], Memory]:
@@ -83,12 +84,12 @@ def build(record: Path, plan: Plan) -> None:
         return game.sample(logits, game.legal(state)[HUMAN], key), memory
 
     for number in range(TURNS):
-        session = sessions.thought(seated, session)
+        session = fold.thought(seated, session)
         action, memory = act(memory, session.moment.state, jax.random.fold_in(key, number))
-        choice, theirs = Choice(int(action), (), ""), sessions.assistant_action(session)
-        recordings.append(store, NAME, number, "turn", sessions.turn_body(choice, theirs))
-        session = sessions.acted(seated, session, choice, theirs)
-    recordings.append(store, NAME, TURNS, "message", dump(Clock(sessions.SECONDS, True)))
+        choice, theirs = Choice(int(action), (), ""), fold.assistant_action(session)
+        recordings.append(store, NAME, number, "turn", fold.turn_body(choice, theirs))
+        session = fold.acted(seated, session, choice, theirs)
+    recordings.append(store, NAME, TURNS, "message", dump(Clock(SECONDS, True)))
     store.close()
 
 

@@ -17,17 +17,17 @@ import jax
 from nicegui import app, ui
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from tacit.app import session_store as recordings
 from tacit.app.page.house import house
 from tacit.app.page.limits import bounded, hush
 from tacit.app.page.start import start
 from tacit.app.page.study import welcome
-from tacit.app.session_ledger import Ledger
-from tacit.app.session_players import Players
-from tacit.app.session_recordings import replayed
-from tacit.app.session_room import Room, warm_up
-from tacit.app.session_store import HOME, RECORD, open_store
-from tacit.app.session_study import Design
+from tacit.app.session import store as recordings
+from tacit.app.session.ledger import Ledger
+from tacit.app.session.players import Players
+from tacit.app.session.recordings import replayed
+from tacit.app.session.room import Room, warm_up
+from tacit.app.session.store import HOME, RECORD, open_store
+from tacit.app.session.study import Design
 
 COOKIE = "tacit"
 RECONNECT = 60.0

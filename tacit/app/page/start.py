@@ -10,9 +10,9 @@ from nicegui import ui
 
 from tacit.app.drawing import View, draw
 from tacit.app.pictures import data_url
-from tacit.app.session_messages import Ask, Message
-from tacit.app.session_players import Players, sample_house
-from tacit.app.session_room import Plan, Room
+from tacit.app.session.messages import Ask, Message
+from tacit.app.session.players import Players, sample_house
+from tacit.app.session.room import Plan, Room
 
 NUM_HOUSES = 4
 CUBE = 20

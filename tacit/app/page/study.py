@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from nicegui import ui
 
-from tacit.app.session_messages import Message, Rate
-from tacit.app.session_room import Plan, Room, Seat
-from tacit.app.session_study import Design, enrol, sittings
+from tacit.app.session.messages import Message, Rate
+from tacit.app.session.room import Plan, Room, Seat
+from tacit.app.session.study import Design, enrol, sittings
 
 QUESTIONS = {
     "easy": "It was easy to build this house.",

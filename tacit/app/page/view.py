@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from tacit.app import session as sessions
 from tacit.app.drawing import GLASS, PLAYER_COLOURS
-from tacit.app.session import Session
-from tacit.app.session_discovery import Shown, generator_of
-from tacit.app.session_likes import Aspect, differ, worth_of_pair
-from tacit.app.session_messages import Break, Cell, Place
-from tacit.app.session_players import Players, decoded
+from tacit.app.session import fold
+from tacit.app.session.discovery import Shown, generator_of
+from tacit.app.session.likes import Aspect, differ, worth_of_pair
+from tacit.app.session.messages import Break, Cell, Place
+from tacit.app.session.players import Players, decoded
+from tacit.app.session.state import Session
 from tacit.core import ASSISTANT
 from tacit.games.building.actions import BREAK, MOVE, PASS, PLACE
 from tacit.games.building.blocks import AIR, COLOURS, NAMES
@@ -123,7 +123,7 @@ def counts(session: Session) -> dict[str, str]:
     return own_counts(session) | {
         "it did right": str(scene.assistant_right),
         "it did wrong": str(scene.assistant_wrong),
-        "edits saved": f"{sessions.saved(scene):.0f}",
+        "edits saved": f"{fold.saved(scene):.0f}",
     }
 
 
@@ -148,7 +148,7 @@ def summary(session: Session) -> str:
         f'<span>{name}</span><div style="width: {100 * count / most:.0f}%; background: {colour}"></div><b>{count}</b>'
         for name, count, colour in rows
     )
-    spared = sessions.saved(scene)
+    spared = fold.saved(scene)
     edits = "1 edit" if round(spared) == 1 else f"{spared:.0f} edits"
     title = f"It saved you {edits}." if round(spared) > 0 else "It saved you no edits this time."
     return f'<h1>{title}</h1><div class="bars">{bars}</div>'

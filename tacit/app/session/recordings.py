@@ -11,13 +11,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from tacit.app import session as sessions
-from tacit.app import session_store as recordings
 from tacit.app.replay import rendered
 from tacit.app.scenes import Scene
-from tacit.app.session_messages import load, said
-from tacit.app.session_players import Players
-from tacit.app.session_room import Plan, goal, players
+from tacit.app.session import fold
+from tacit.app.session import store as recordings
+from tacit.app.session.messages import load, said
+from tacit.app.session.players import Players
+from tacit.app.session.room import Plan, goal, players
 from tacit.games.building.game import House
 
 COLUMNS: tuple[str, ...] = (
@@ -79,11 +79,11 @@ def replayed(store: sqlite3.Connection, name: str, kind: str, seated: Callable[[
 def story(seated: Players, house: House | None, plan: Plan, events: list[recordings.Event]) -> list[Scene]:
     """Every moment of a session. Someone who built freely wanted what stood at the end."""
     if house is None:
-        house = jnp.asarray(sessions.resume(seated, None, jax.random.key(plan.seed), events).scene.blocks)
-    session = sessions.thought(seated, sessions.begin(seated, house, jax.random.key(plan.seed)))
+        house = jnp.asarray(fold.resume(seated, None, jax.random.key(plan.seed), events).scene.blocks)
+    session = fold.thought(seated, fold.begin(seated, house, jax.random.key(plan.seed)))
     told = [session.scene]
     for event in events:
-        session = sessions.thought(seated, sessions.happened(seated, session, event))
+        session = fold.thought(seated, fold.happened(seated, session, event))
         if session.scene.turn > told[-1].turn:
             told.append(session.scene)
         told[-1] = session.scene

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from tacit.app import session as sessions
-from tacit.app import session_store as recordings
 from tacit.app.page import view
-from tacit.app.session import Session
-from tacit.app.session_ledger import Ledger
-from tacit.app.session_messages import Place, dump
-from tacit.app.session_players import Players, sample_house
-from tacit.app.session_room import Plan, Room, Seat, warm_up
+from tacit.app.session import fold, wishes
+from tacit.app.session import store as recordings
+from tacit.app.session.ledger import Ledger
+from tacit.app.session.messages import Place, dump
+from tacit.app.session.players import Players, sample_house
+from tacit.app.session.room import Plan, Room, Seat, warm_up
+from tacit.app.session.state import Session
 from tacit.games.building.blocks import FIRST_PLACEABLE
 
 PEOPLE, SECONDS, MOVES = 20, 30.0, 40
@@ -80,16 +80,16 @@ def watching(seat: Seat, seen: asyncio.Event) -> Callable[[Session], None]:
 def moves(players: Players, num_turns: int = MOVES) -> np.ndarray:
     """Seconds that each of the assistant's moves takes while one person plays, its belief for the page included."""
     rng = np.random.default_rng(0)
-    session = sessions.begin(players, sample_house(players.game, jax.random.key(0)), jax.random.key(0))
+    session = fold.begin(players, sample_house(players.game, jax.random.key(0)), jax.random.key(0))
     took = []
     for _ in range(num_turns):
         begun = time.perf_counter()
-        session = sessions.thought(players, session)
+        session = fold.thought(players, session)
         took.append(time.perf_counter() - begun)
         x, _, z = (int(rng.integers(size)) for size in players.game.shape)
-        session = sessions.accept(players, session, Place((x, 2, z), FIRST_PLACEABLE))
-        choice = sessions.choose(players, session)
-        session = sessions.acted(players, session, choice, sessions.assistant_action(session))
+        session = fold.accept(players, session, Place((x, 2, z), FIRST_PLACEABLE))
+        choice = wishes.choose(players, session)
+        session = fold.acted(players, session, choice, fold.assistant_action(session))
     return np.array(took)
 
 

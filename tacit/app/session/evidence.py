@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from tacit.app.session_messages import Judge
+from tacit.app.session.messages import Judge
 from tacit.feedback.choice import log_choices
 from tacit.feedback.press import PRESS
 from tacit.games.building.game import BuildingGame, similarity

@@ -1,7 +1,7 @@
 """How is what people do kept, so that a killed server loses nothing? In SQLite, before it is acknowledged.
 
 A session is what it began as and a list of events, numbered from 0: the messages of its person, and the turns with
-both players' actions. Everything else follows from these (`session.resume`).
+both players' actions. Everything else follows from these (`fold.resume`).
 """
 
 import json

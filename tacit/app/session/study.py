@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import jax
 
-from tacit.app import session as sessions
-from tacit.app import session_store as recordings
-from tacit.app.session_messages import Judge, Switch, load
-from tacit.app.session_players import Players, Seated
-from tacit.app.session_room import Plan, Room, goal, players
-from tacit.app.session_store import Begun
+from tacit.app.session import fold
+from tacit.app.session import store as recordings
+from tacit.app.session.messages import Judge, Switch, load
+from tacit.app.session.players import Players, Seated
+from tacit.app.session.room import Plan, Room, goal, players
+from tacit.app.session.store import Begun
 from tacit.assistants import none
 from tacit.storage import write_atomically
 
@@ -94,7 +94,7 @@ def row(store: sqlite3.Connection, begun: Begun) -> Row:
     plan, events = Plan(**begun.about), recordings.events(store, begun.id)
     game = players(plan.game, plan.assistant).game
     seated = Players(game, none.make(game, Seated(game)))
-    session = sessions.resume(seated, goal(game, plan), jax.random.key(plan.seed), events)
+    session = fold.resume(seated, goal(game, plan), jax.random.key(plan.seed), events)
     said = [load(event.body) for event in events if event.kind == "message"]
     scene, rating = session.scene, session.rating
     assert plan.participant is not None
@@ -113,7 +113,7 @@ def row(store: sqlite3.Connection, begun: Begun) -> Row:
         assistant_right=scene.assistant_right,
         assistant_wrong=scene.assistant_wrong,
         completed=round(scene.completed, 4),
-        saved=round(sessions.saved(scene), 4),
+        saved=round(fold.saved(scene), 4),
         switched_off=sum(isinstance(message, Switch) and not message.on for message in said),
         judged=sum(isinstance(message, Judge) for message in said),
         easy=None if rating is None else rating.easy,

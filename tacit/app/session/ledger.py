@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from tacit.app import session_store as recordings
-from tacit.app.session_store import Entry
+from tacit.app.session import store as recordings
+from tacit.app.session.store import Entry
 from tacit.storage import StorageError
 
 

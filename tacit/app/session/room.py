@@ -21,15 +21,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from tacit.app import session as sessions
-from tacit.app import session_messages as messages
-from tacit.app import session_store as recordings
 from tacit.app.cast import building_cast
-from tacit.app.session import Session, Wish
-from tacit.app.session_ledger import Ledger
-from tacit.app.session_likes import ASPECTS
-from tacit.app.session_messages import Break, Message, MessageError, Place, Step
-from tacit.app.session_players import Expectant, Players, sample_house
+from tacit.app.session import fold, messages, pairs, wishes
+from tacit.app.session import store as recordings
+from tacit.app.session.ledger import Ledger
+from tacit.app.session.likes import ASPECTS
+from tacit.app.session.messages import Break, Message, MessageError, Place, Step
+from tacit.app.session.players import Expectant, Players, sample_house
+from tacit.app.session.state import Session, Wish
 from tacit.core import HUMAN
 from tacit.games.building.actions import PASS
 from tacit.games.building.game import BuildingGame, House, building_game
@@ -53,7 +52,7 @@ Watcher = Callable[[Session], None]
 class Plan(NamedTuple):
     """What a session is about: names as on the command line, the seed of its chance, and the goal's seed if any.
 
-    In a study (`session_study`) also who builds, which of their houses it is, and whether they are told who helps.
+    In a study (`session.study`) also who builds, which of their houses it is, and whether they are told who helps.
     """
 
     game: str
@@ -146,8 +145,8 @@ class Room:
         plan = Plan(**begun.about)
         players = self.seated(plan.game, plan.assistant)
         events = recordings.events(self.ledger.store, name)
-        session = sessions.resume(players, goal(players.game, plan), jax.random.key(plan.seed), events)
-        return Seat(name, plan, players, [sessions.thought(players, session)], [len(events)])
+        session = fold.resume(players, goal(players.game, plan), jax.random.key(plan.seed), events)
+        return Seat(name, plan, players, [fold.thought(players, session)], [len(events)])
 
     def watch(self, seat: Seat, watcher: Watcher) -> None:
         """Show the session to `watcher` from now on. The clock runs while somebody watches."""
@@ -194,7 +193,7 @@ class Room:
             if seat.inbox:
                 await self._take_up(seat, seat.inbox[0])
                 continue
-            if sessions.asking(seat.session) and not seat.session.paused:
+            if pairs.asking(seat.session) and not seat.session.paused:
                 await self._ask(seat)
                 continue
             if seat.session.done or seat.session.asking:
@@ -214,24 +213,24 @@ class Room:
         await asyncio.wait([posted.recorded])
         seat.inbox.popleft()
         if posted.recorded.exception() is None:
-            self._show(seat, sessions.accept(seat.players, seat.session, posted.message))
+            self._show(seat, fold.accept(seat.players, seat.session, posted.message))
 
     async def _turn(self, seat: Seat) -> None:
         """One turn, recorded before it is played. What is said meanwhile has a later number, and is heard after it."""
-        choice = sessions.choose(seat.players, seat.session)
-        theirs = sessions.assistant_action(seat.session)
-        if await self._kept(seat, "turn", sessions.turn_body(choice, theirs)):
-            self._show(seat, sessions.acted(seat.players, seat.session, choice, theirs))
+        choice = wishes.choose(seat.players, seat.session)
+        theirs = fold.assistant_action(seat.session)
+        if await self._kept(seat, "turn", fold.turn_body(choice, theirs)):
+            self._show(seat, fold.acted(seat.players, seat.session, choice, theirs))
 
     async def _think(self, seat: Seat) -> None:
         if seat.session.thinking is None:
-            self._show(seat, await self.in_thread(sessions.thought, seat.players, seat.session))
+            self._show(seat, await self.in_thread(fold.thought, seat.players, seat.session))
 
     async def _ask(self, seat: Seat) -> None:
         """Show the next pair, recorded before. What was said meanwhile is heard first, as it was recorded first."""
-        plans = await self.in_thread(sessions.next_pair, seat.players, seat.session)
-        if not seat.inbox and await self._kept(seat, "pair", sessions.pair_body(plans)):
-            self._show(seat, sessions.asked(seat.players, seat.session, plans))
+        plans = await self.in_thread(pairs.next_pair, seat.players, seat.session)
+        if not seat.inbox and await self._kept(seat, "pair", fold.pair_body(plans)):
+            self._show(seat, pairs.asked(seat.players, seat.session, plans))
 
     async def _kept(self, seat: Seat, kind: str, body: str) -> bool:
         """Record what is about to happen. Where that fails it must not happen: the session says so and pauses."""
@@ -294,15 +293,15 @@ def goal(game: BuildingGame, plan: Plan) -> House | None:
 
 def warm_up(seated: Players) -> None:
     """Compile what a session needs, so that nobody waits for it in the middle of one."""
-    session = sessions.thought(seated, sessions.begin(seated, None, jax.random.key(0)))
+    session = fold.thought(seated, fold.begin(seated, None, jax.random.key(0)))
     x, y, z = (int(at) for at in np.maximum(session.scene.feet[HUMAN], 0))
-    session = sessions.accept(seated, session, messages.Judge((x, y, z), 0, True))
-    session = sessions.accept(seated, session, messages.Place((0, 2, 0), 2))
-    choice = sessions.choose(seated, session)
-    sessions.acted(seated, session, choice, PASS)
+    session = fold.accept(seated, session, messages.Judge((x, y, z), 0, True))
+    session = fold.accept(seated, session, messages.Place((0, 2, 0), 2))
+    choice = wishes.choose(seated, session)
+    fold.acted(seated, session, choice, PASS)
     if isinstance(seated.assistant, Expectant):
-        session = sessions.thought(seated, sessions.accept(seated, session, messages.Ask(True)))
-        session = sessions.asked(seated, session, sessions.next_pair(seated, session))
+        session = fold.thought(seated, fold.accept(seated, session, messages.Ask(True)))
+        session = pairs.asked(seated, session, pairs.next_pair(seated, session))
         for what in ASPECTS:
-            answered = sessions.accept(seated, session, messages.Prefer(0, 0, what))
-            sessions.thought(seated, answered)
+            answered = fold.accept(seated, session, messages.Prefer(0, 0, what))
+            fold.thought(seated, answered)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from tacit.app.session_likes import Aspect
+from tacit.app.session.likes import Aspect
 from tacit.games.building.blocks import FIRST_PLACEABLE, NAMES
 from tacit.games.building.game import BuildingGame
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Int8, Key
 
-from tacit.app.session_likes import RATIONALITY, Aspect, differ, indicators, num_indicators, worth, worth_of_pair
+from tacit.app.session.likes import RATIONALITY, Aspect, differ, indicators, num_indicators, worth, worth_of_pair
 from tacit.beliefs.exact import ExactBelief
 from tacit.beliefs.particles import ParticleBelief
 from tacit.feedback import choice, comparison
