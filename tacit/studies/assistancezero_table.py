@@ -19,8 +19,11 @@ REWARD = "on the same houses with the same people, in the first 100 turns; the 9
 PLANNING = "where there is nothing to find out, looking ahead is worth less than a block in 100 turns: 95 % interval"
 WITHIN_REACH = "who is told the house reaches the bar that is set for who is not"
 KNOWING = "knowing the goal cannot hurt"
+SPARED = "on the same houses the person places and breaks fewer blocks; the 95 % interval lies above 0"
 RIVALS = ("greedy", "ppo", "oracle")
-"""Whom every row's reward is held against."""
+"""Whom every row is held against."""
+COMPARED = ("early_reward", "human_actions")
+"""In which figures."""
 SHOWN = ("goal_completed", "finished", "human_actions", "assistant_share", "turns", "early_reward")
 
 
@@ -55,9 +58,9 @@ def counts(found: Sequence[Played], row: str, person: str) -> Counts | None:
     return Counts(*(np.stack([one[name] for one in some], -1) for name in Counts._fields)) if some else None
 
 
-def more_reward(one: Tally, other: Tally) -> float:
-    """By how much more the one earned in the first turns, on average."""
-    return one.early_reward.mean() - other.early_reward.mean()
+def more(name: str) -> Callable[[Tally, Tally], float]:
+    """By how much more of a figure the first has."""
+    return lambda mine, theirs: BUILDING_FIGURES[name](mine) - BUILDING_FIGURES[name](theirs)
 
 
 def table(seeds: Mapping[str, Sequence[int]], people: Sequence[str], found: Sequence[Played]) -> dict[str, Any]:
@@ -90,7 +93,8 @@ def figures(found: Sequence[Played], row: str, person: str) -> dict[str, Any] | 
     told["human_actions_saved"] = None if alone is None else interval(saving, mine, alone)
     for rival in RIVALS:
         theirs = counts(found, rival, person)
-        told[f"early_reward_minus_{rival}"] = None if theirs is None else interval(more_reward, mine, theirs)
+        for name in COMPARED:
+            told[f"{name}_minus_{rival}"] = None if theirs is None else interval(more(name), mine, theirs)
     told = {name: None if figure is None else figure._asdict() for name, figure in told.items()}
     by_seed = {
         name: [BUILDING_FIGURES[name](one_seed(mine, at)) for at in range(mine.turns.shape[1])] for name in SHOWN
@@ -114,26 +118,21 @@ class Question(NamedTuple):
     claim: Callable[[str, float, float, str], Claim] = at_least
 
 
-def lead(mine: Counts, theirs: Counts) -> Figure:
-    """By how much more the first earned, with its interval."""
-    return sure(interval(more_reward, mine, theirs))
+def lead(name: str, mine: Counts, theirs: Counts) -> Figure:
+    """By how much more of a figure the first has, with its interval."""
+    return sure(interval(more(name), mine, theirs))
 
 
-def ahead(one: str, other: str) -> Question:
-    """Whether the one earns more than the other, for certain."""
-    name = f"early_reward_of_{one}_minus_{other}_low"
-    return Question(name, (one, other), lambda mine, theirs: lead(mine, theirs).low, 0.0, REWARD, above)
+def ahead(one: str, other: str, figure: str = "early_reward", source: str = REWARD) -> Question:
+    """Whether the one has more of a figure than the other, for certain."""
+    name = f"{figure}_of_{one}_minus_{other}_low"
+    return Question(name, (one, other), lambda *rows: lead(figure, *rows).low, 0.0, source, above)
 
 
 def hardly_ahead(one: str, other: str) -> Question:
     """Whether the one, for certain, earns less than a block more than the other."""
     name = f"early_reward_of_{one}_minus_{other}_high"
-    return Question(name, (one, other), lambda mine, theirs: lead(mine, theirs).high, 1.0, PLANNING, at_most)
-
-
-def more(name: str) -> Callable[[Counts, Counts], float]:
-    """By how much more of a figure the first has."""
-    return lambda mine, theirs: BUILDING_FIGURES[name](mine) - BUILDING_FIGURES[name](theirs)
+    return Question(name, (one, other), lambda *rows: lead("early_reward", *rows).high, 1.0, PLANNING, at_most)
 
 
 MAIN = ("assistancezero", "none")
@@ -144,6 +143,8 @@ QUESTIONS = (
     ahead("assistancezero", "greedy"),
     ahead("assistancezero", "ppo"),
     ahead("assistancezero-short", "ppo"),
+    ahead("greedy", "assistancezero", "human_actions", SPARED),
+    ahead("ppo", "assistancezero", "human_actions", SPARED),
     hardly_ahead("oracle-search", "oracle"),
     Question("oracle_share", ("oracle",), BUILDING_FIGURES["assistant_share"], 0.3, WITHIN_REACH),
     Question("oracle_share_minus_learned", ("oracle", MAIN[0]), more("assistant_share"), 0.0, KNOWING),

@@ -159,6 +159,9 @@ def test_claims_and_figures_are_those_of_the_episodes(played, tmp_path):
     assert difference["mean"] == pytest.approx(ahead)
     assert difference["low"] < ahead < difference["high"]
     assert claims["early_reward_of_assistancezero_minus_ppo_low@builder"].measured == pytest.approx(difference["low"])
+    spared = figures["human_actions_minus_ppo"]
+    assert spared["mean"] == pytest.approx(mean("assistancezero", "human_edits") - mean("ppo", "human_edits"))
+    assert claims["human_actions_of_ppo_minus_assistancezero_low@builder"].measured == pytest.approx(-spared["high"])
     assert np.mean(figures["by_seed"]["human_actions"]) == pytest.approx(figures["human_actions"]["mean"])
     assert figures["human_actions"]["mean"] == pytest.approx(mean("assistancezero", "human_edits"))
 
@@ -174,9 +177,10 @@ def test_what_cannot_be_trained_is_missing_and_its_claims_are_skipped(played, tm
     assert set(skipped) == {
         "early_reward_of_assistancezero_minus_ppo_low@builder",
         "early_reward_of_assistancezero-short_minus_ppo_low@builder",
+        "human_actions_of_ppo_minus_assistancezero_low@builder",
     }
     assert set(skipped.values()) == {"the table lacks ppo (seed 1: Round 3 went wrong: the loss is nan.)"}
-    assert len(claims) == len(said.QUESTIONS) - 2
+    assert len(claims) == len(said.QUESTIONS) - 3
 
 
 def test_who_is_no_better_is_not_ahead():
