@@ -232,8 +232,8 @@ def load_skill(game: BuildingGame, path: Path) -> Skill:
 
 
 def make(game: Game, human: Human, weights: Path | None = None) -> AssistanceZero:
-    """The assistant with these weights. None come with tacit: without, it searches on the belief of `greedy` alone."""
+    """The assistant with these weights, or with those that come with tacit for a world of this size."""
     del human
     building = building_game(game, "The assistant 'assistancezero'")
-    skill = untrained(building) if weights is None else load_skill(building, weights)
+    skill = load_skill(building, shipped("assistancezero-small") if weights is None else weights)
     return AssistanceZero(Foresight(building, skill), SURELY, PLAYING)

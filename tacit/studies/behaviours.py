@@ -181,8 +181,8 @@ class Config:
 
 CONFIGS = {
     "tiny": Config(8, ("oracle",)),
-    "small": Config(64, ("oracle", "particles", "greedy")),
-    "full": Config(256, ("oracle", "particles", "greedy")),
+    "small": Config(64, ("oracle", "particles", "greedy", "assistancezero")),
+    "full": Config(256, ("oracle", "particles", "greedy", "assistancezero")),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tacit.app.cast import cast
 from tacit.assistants import greedy
-from tacit.assistants.assistancezero import AssistanceZero, Foresight, Skill
+from tacit.assistants.assistancezero import AssistanceZero, Foresight, Skill, load_skill
 from tacit.core import ASSISTANT, HUMAN
 from tacit.games import building_small
 from tacit.games.building.actions import certain, first_choice, first_choices, num_actions
@@ -186,7 +186,10 @@ def test_it_plays_with_weights_from_a_file(tmp_path):
     save_weights(tmp_path / "learned.safetensors", skill, {"name": "assistancezero-small"})
     found = cast("building-small", "builder", f"assistancezero={tmp_path / 'learned.safetensors'}").assistant
     assert eqx.tree_equal(found.foresight.skill, skill)
-    assert eqx.tree_equal(cast("building-small", "builder", "assistancezero").assistant.foresight.skill, SKILL)
+    trained = load_skill(GAME, shipped("assistancezero-small"))
+    assert eqx.tree_equal(cast("building-small", "builder", "assistancezero").assistant.foresight.skill, trained)
+    assert float(jnp.abs(trained.network.value_head.weight).max()) > 0.0
+    assert not eqx.tree_equal(trained.network.voxels, SKILL.network.voxels)
     with pytest.raises(ValueError, match="belief-small"):
         cast("building-small", "builder", f"assistancezero={shipped('belief-small')}")
 
