@@ -13,7 +13,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from tacit.assistants import evidence, parts
 from tacit.beliefs.particles import ParticleBelief
@@ -39,6 +39,8 @@ class Knowledge(NamedTuple):
     belief: ParticleBelief
     evidence: Float[Array, "N M"]
     """Log-likelihood of each kind at each cell, summed over turns, within bounds."""
+    shown: Bool[Array, " N"]
+    """The cells that the human edited or spoke of; of the others they have told by leaving them alone, if at all."""
     people: Persona
     log_people: Float[Array, " K"]
     notes: Notes
@@ -69,6 +71,8 @@ class Particles(Assistant):
     """Most that the evidence of all turns may say about one cell, in nats."""
     doubt: float = 0.05
     """Prior probability that a cell is not as any house of the cloud has it."""
+    patience: float = 2.0
+    """Most that leaving a cell alone may say for such an exception, in nats: people leave work for later, or for us."""
     num_particles: int = eqx.field(static=True, default=NUM_PARTICLES)
     num_moves: int = eqx.field(static=True, default=1)
     """Metropolis-Hastings moves of every particle each turn."""
@@ -89,6 +93,7 @@ class Particles(Assistant):
         return Knowledge(
             belief=belief,
             evidence=nothing,
+            shown=jnp.zeros((len(nothing),), bool),
             people=memories.persona,
             log_people=jnp.zeros((NUM_PEOPLE,)),
             notes=jax.tree.map(lambda x: x[0], memories.notes),
@@ -104,7 +109,9 @@ class Particles(Assistant):
 
     def tell(self, memory: Knowledge, log_likelihood: Float[Array, "X Y Z M"]) -> Knowledge:
         """The memory after evidence about single cells, which counts beside what was seen, within the same bounds."""
-        return memory._replace(evidence=self.bounded(memory.evidence + log_likelihood.reshape(memory.evidence.shape)))
+        told = log_likelihood.reshape(memory.evidence.shape)
+        shown = memory.shown | (told != 0).any(axis=1)
+        return memory._replace(evidence=self.bounded(memory.evidence + told), shown=shown)
 
     def expect(self, memory: Knowledge, plans: ParticleBelief, key: Key[Array, ""]) -> Knowledge:
         """The memory of someone who was told that it is probably one of these plans; what was seen stays.
@@ -146,14 +153,16 @@ class Particles(Assistant):
         total = self.bounded(memory.evidence + gained)
         generator = eqx.tree_at(lambda one: one.log_prior, self.generator, memory.log_prior)
         belief = self.renew(generator, memory.belief, total, key)
+        shown = memory.shown | (jnp.arange(len(total), dtype=jnp.int32) == observation.edits.cell[HUMAN])
         return Knowledge(
             belief=belief,
             evidence=total,
+            shown=shown,
             people=memory.people,
             log_people=jax.nn.log_softmax(memory.log_people + jnp.where(started, reading.people, 0.0)),
             notes=jax.tree.map(lambda new, old: jnp.where(started, new, old), notes, memory.notes),
             last=observation,
-            probabilities=self.combine(belief, total).reshape(memory.probabilities.shape),
+            probabilities=self.combine(belief, total, shown).reshape(memory.probabilities.shape),
             log_prior=memory.log_prior,
         )
 
@@ -180,8 +189,11 @@ class Particles(Assistant):
             belief = ParticleBelief(cloud, belief.log_weights)
         return belief
 
-    def combine(self, belief: ParticleBelief, total: Float[Array, "N M"]) -> Float[Array, "N M"]:
+    def combine(
+        self, belief: ParticleBelief, total: Float[Array, "N M"], shown: Bool[Array, " N"]
+    ) -> Float[Array, "N M"]:
         """The cloud's view of each cell, and the cell's own where the cloud cannot explain what was seen there."""
+        total = jnp.where(shown[:, None], total, jnp.maximum(total, -self.patience))
         cloud = belief.expect(lambda one: jax.nn.one_hot(one.house.reshape(-1), self.game.num_kinds, dtype=jnp.float32))
         alone = jax.nn.log_softmax(jnp.log(self.prior) + total)
         # How well each predicted the cell's evidence. For the cloud, which has used it already: 1 / E[1 / likelihood].

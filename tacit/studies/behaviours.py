@@ -1,12 +1,15 @@
 """Does the assistant do what a good helper would do without a word? Three scripted situations, on unseen houses.
 
-    foundation   the person lays every other block of the lowest course of the walls: the assistant fills the gaps
-    roof         the person builds all but the roof, and its first rows: the assistant finishes it
-    correction   a wall runs around the roof that should not be there, the assistant's own work, and the person breaks
-                 one block of it: the assistant takes away the rest
+    foundation   the person lays the outline of the floor: the assistant fills it in
+    roof         the person builds all but the roof, and the first half of its rows: the assistant finishes it
+    correction   the person's house is done, and the assistant puts a course too many on its walls, of which the person
+                 breaks one block: the assistant takes away the rest
 
-Until then both players are scripted, and the assistant only watches what happens in its name; then the person keeps out
-of the way and the assistant has `TESTED` turns. The behaviours are those of Laidlaw et al. 2025 (arXiv 2504.07091).
+Until then whoever acts in the assistant's place is scripted, and the assistant only watches what happens in its name;
+then the person keeps out of the way. The person is a builder, who does what the
+situation asks for in their own way, and what is left to do can be known from what stands: an outline is always filled,
+and half of the rows tell a flat roof from a rising one. The behaviours are those of Laidlaw et al. 2025 (arXiv
+2504.07091).
 """
 
 import dataclasses
@@ -19,9 +22,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Int8, Key
 
 from tacit.assistants.oracle import reveal
-from tacit.core import ASSISTANT, HUMAN, Assistant, Memory
+from tacit.core import ASSISTANT, HUMAN, Assistant, Human, Memory
 from tacit.games import building_small
-from tacit.games.building.blocks import AIR
+from tacit.games.building.blocks import AIR, DIRT, NAMES
 from tacit.games.building.game import BuildingGame, House, State, bare_ground, similarity
 from tacit.games.building.hand import hand
 from tacit.games.building.houses import HouseGenerator
@@ -32,23 +35,25 @@ from tacit.studies.claims import Claim, at_least
 
 PREPARED = 600
 """Turns at most until the assistant's turn has come."""
-TESTED = 100
-"""Turns that it then has."""
-LEAVE = -1
-"""What a script says of a cell that is none of its business."""
+LITTLE, MUCH = 200, 300
+"""Turns that it then has: enough for all that is left of the house, for what is judged may come last."""
 BAR = 0.8
 SOURCE = "the project's own bar for a behaviour that the paper reports"
-COURSE = 2
-"""Height of the lowest course of the walls."""
+FLOOR, WALLS = 1, 2
+"""The heights of a house's floor and of the lowest course of its walls."""
 
 
 class Script(NamedTuple):
-    """A situation. Each step says what the person and the helper bring about; the next begins when all of it stands."""
+    """A situation: worlds that come about one after another, each by what one of the two does."""
 
-    steps: Int8[Array, "K 2 X Y Z"]
+    worlds: Int8[Array, "K X Y Z"]
+    players: Int[Array, " K"]
+    """Who brings each of them about, `HUMAN` or `ASSISTANT`."""
     theta: House
     judged: Bool[Array, "X Y Z"]
     """The cells that the assistant is to put right."""
+    turns: Int[Array, ""]
+    """Turns that it has for that."""
 
 
 class Scene(NamedTuple):
@@ -56,88 +61,99 @@ class Scene(NamedTuple):
 
     state: State
     memory: Memory
+    person: Memory
     step: Int[Array, ""]
-    """How many steps of the script are done."""
+    """How many worlds of the script have come about."""
     left: Int[Array, ""]
-    """Turns that the assistant still has, once they are all done."""
+    """Turns that the assistant still has, once they all have."""
     found: Int8[Array, "X Y Z"]
     """The world when its turns began."""
 
 
 def foundation(houses: HouseGenerator, key: Key[Array, ""]) -> Script:
-    """Every other block of the lowest course stands."""
-    theta = houses.sample(key)
-    x, y, z = jnp.meshgrid(*(jnp.arange(size, dtype=jnp.int32) for size in theta.shape), indexing="ij")
-    course = (y == COURSE) & (theta != AIR)
-    laid = course & ((x + z) % 2 == 0)
-    return Script(only(laid, theta)[None], theta, course & ~laid)
+    """The edge of a floor that reaches under the walls is laid."""
+    plan = houses.sample_plan(key)
+    floor_kind = jnp.where(plan.floor_kind == AIR, NAMES.index("planks"), plan.floor_kind)
+    plan = plan._replace(floor_kind=floor_kind, full_floor=jnp.ones_like(plan.full_floor))
+    theta, ground = houses.build(plan), bare_ground(houses.shape)
+    floor = (theta != ground) & (heights(theta) == FLOOR)
+    # The outer ring of a world is never built on, so nothing comes round.
+    neighbours = [jnp.roll(floor, step, axis) for step in (1, -1) for axis in (0, 2)]
+    inside = jnp.stack([floor, *neighbours]).all(0)
+    return Script(jnp.where(floor & ~inside, theta, ground)[None], jnp.array([HUMAN]), theta, inside, jnp.array(MUCH))
 
 
 def roof(houses: HouseGenerator, key: Key[Array, ""]) -> Script:
-    """All but the top of each column stands, and a third of these."""
+    """All but the top of each column stands, and half of these."""
     theta = houses.sample(key)
-    x, y, _ = jnp.meshgrid(*(jnp.arange(size, dtype=jnp.int32) for size in theta.shape), indexing="ij")
-    solid = theta != AIR
-    top = solid & (y == jnp.where(solid, y, 0).max(1, keepdims=True)) & (y > COURSE)
-    first = jnp.where(top, x, theta.shape[0]).min()
-    rest = top & (x > first + (jnp.where(top, x, 0).max() - first) // 3)
-    return Script(only((theta != bare_ground(houses.shape)) & ~rest, theta)[None], theta, rest)
+    solid, y = theta != AIR, heights(theta)
+    top = solid & (y == jnp.where(solid, y, 0).max(1, keepdims=True)) & (y > WALLS)
+    x = jnp.arange(theta.shape[0], dtype=jnp.int32)[:, None, None]
+    first, last = jnp.where(top, x, theta.shape[0]).min(), jnp.where(top, x, 0).max()
+    rest = top & (2 * x > first + last)
+    return Script(jnp.where(rest, AIR, theta)[None], jnp.array([HUMAN]), theta, rest, jnp.array(LITTLE))
 
 
 def correction(houses: HouseGenerator, key: Key[Array, ""]) -> Script:
-    """A house with a flat roof, and around it a rim that the helper built; the person breaks one block of the rim."""
+    """A house with a flat roof, around which the helper puts a rim; the person breaks one block of it."""
     plan = houses.sample_plan(key)
     # Where the ceiling is highest there is no room for a rim.
     plan = plan._replace(height=jnp.minimum(plan.height, 1), roof=jnp.full_like(plan.roof, FLAT))
     theta, high = houses.build(plan), houses.build(plan._replace(roof=jnp.full_like(plan.roof, RIM)))
     rim = (high != AIR) & (theta == AIR)
     broken = rim & (jnp.cumsum(rim).reshape(rim.shape) == 1)
-    built = jnp.stack([only(theta != bare_ground(houses.shape), theta)[0], only(rim, high)[0]])
-    return Script(jnp.stack([built, only(broken, theta)]), theta, rim & ~broken)
+    worlds = jnp.stack([theta, high, jnp.where(broken, AIR, high)])
+    return Script(worlds, jnp.array([HUMAN, ASSISTANT, HUMAN]), theta, rim & ~broken, jnp.array(LITTLE))
 
 
 SITUATIONS = {"foundation": foundation, "roof": roof, "correction": correction}
 
 
-def only(cells: Bool[Array, "X Y Z"], house: House) -> Int8[Array, "2 X Y Z"]:
-    """The person brings these cells of the house about; the helper does nothing."""
-    wanted = jnp.where(cells, house, LEAVE).astype(jnp.int8)
-    return jnp.stack([wanted, jnp.full_like(wanted, LEAVE)])
+def heights(house: House) -> Int[Array, "1 Y 1"]:
+    """The y of every cell."""
+    return jnp.arange(house.shape[1], dtype=jnp.int32)[None, :, None]
 
 
 def choose(
-    game: BuildingGame, state: State, wanted: Int8[Array, "X Y Z"], theta: House, player: int, key: Key[Array, ""]
+    game: BuildingGame, state: State, believed: Float[Array, "X Y Z M"], player: int, key: Key[Array, ""]
 ) -> Int[Array, ""]:
-    """What somebody does who wants this; of the rest of the house they think enough not to stand where it will be."""
+    """What the greedy hand does for somebody with this belief."""
     seen = game.observe(state)[player]
-    stands, house, goal = (
-        jax.nn.one_hot(kinds, game.num_kinds, dtype=jnp.float32)
-        for kinds in (state.blocks, theta, jnp.maximum(wanted, 0))
-    )
-    # At one half, nothing is gained by an edit.
-    believed = jnp.where((wanted == LEAVE)[..., None], (stands + house) / 2, goal)
     return game.sample(hand(seen, believed, 0.0, player), seen.legal[player], key)
 
 
-def turn(game: BuildingGame, assistant: Assistant, script: Script, scene: Scene, key: Key[Array, ""]) -> Scene:
+def turn(
+    game: BuildingGame, human: Human, assistant: Assistant, script: Script, scene: Scene, key: Key[Array, ""]
+) -> Scene:
     """One turn."""
-    person_key, helper_key, think_key, act_key = jax.random.split(key, 4)
-    count = len(script.steps)
-    idle = jnp.full_like(script.steps[0], LEAVE)
-    wanted = jnp.where(scene.step < count, script.steps[jnp.minimum(scene.step, count - 1)], idle)
-    seen = game.observe(scene.state)[ASSISTANT]
-    logits, memory = assistant.logits(scene.memory, seen, think_key)
-    own = game.sample(logits, seen.legal[ASSISTANT], act_key)
-    scripted = choose(game, scene.state, wanted[ASSISTANT], script.theta, ASSISTANT, helper_key)
+    person_key, act_key, think_key, own_key, aside_key, scripted_key = jax.random.split(key, 6)
+    count = len(script.worlds)
     given_over = scene.step == count
-    answer = jnp.where(given_over, own, scripted)
-    person = choose(game, scene.state, wanted[HUMAN], script.theta, HUMAN, person_key)
-    state = game.step(scene.state, jnp.stack([person, answer]), key)
-    stands = ((wanted == LEAVE) | (wanted == state.blocks[None])).all()
+    stage = jnp.minimum(scene.step, count - 1)
+    world, player = script.worlds[stage], jnp.where(given_over, -1, script.players[stage])
+
+    for_person, for_helper = game.observe(scene.state)
+    logits, memory = assistant.logits(scene.memory, for_helper, think_key)
+    own = game.sample(logits, for_helper.legal[ASSISTANT], own_key)
+    logits, person = human.logits(world, scene.person, for_person, person_key)
+    builds = game.sample(logits, for_person.legal[HUMAN], act_key)
+
+    covered = jnp.cumsum(script.theta[:, ::-1] != AIR, 1)[:, ::-1] > 0
+    full = jnp.where(covered & (script.theta == AIR), DIRT, script.theta)
+    wanted, house, stands = (
+        jax.nn.one_hot(kinds, game.num_kinds, dtype=jnp.float32) for kinds in (world, full, scene.state.blocks)
+    )
+    # At one half nothing is gained by an edit; but nobody rests where the house will be, or in its rooms.
+    resting = (stands + house) / 2
+    helper = choose(game, scene.state, jnp.where(player == ASSISTANT, wanted, resting), ASSISTANT, scripted_key)
+    aside = choose(game, scene.state, resting, HUMAN, aside_key)
+    actions = jnp.stack([jnp.where(player == HUMAN, builds, aside), jnp.where(given_over, own, helper)])
+    state = game.step(scene.state, actions, key)
     return Scene(
         state,
         memory,
-        jnp.minimum(scene.step + stands.astype(jnp.int32), count),
+        person,
+        scene.step + (~given_over & (state.blocks == world).all()).astype(jnp.int32),
         scene.left - given_over.astype(jnp.int32),
         jnp.where(given_over, scene.found, state.blocks),
     )
@@ -145,22 +161,23 @@ def turn(game: BuildingGame, assistant: Assistant, script: Script, scene: Scene,
 
 @eqx.filter_jit
 def done(
-    game: BuildingGame, assistant: Assistant, scripts: Script, keys: Key[Array, " B"]
+    game: BuildingGame, human: Human, assistant: Assistant, scripts: Script, keys: Key[Array, " B"]
 ) -> tuple[Float[Array, " B"], Bool[Array, " B"]]:
     """The share of the work that the assistant did in each situation, less what it spoiled elsewhere, and whether the
     script was played to its end.
     """
 
     def one(script: Script, key: Key[Array, ""]) -> tuple[Float[Array, ""], Bool[Array, ""]]:
-        world_key, mind_key, play_key = jax.random.split(key, 3)
+        world_key, mind_key, person_key, play_key = jax.random.split(key, 4)
         world, seeing = game.init(world_key), reveal(assistant, script.theta)
-        start = Scene(world, seeing.init(mind_key), jnp.int32(0), jnp.int32(TESTED), world.blocks)
+        memory, person = seeing.init(mind_key), human.init(person_key)
+        start = Scene(world, memory, person, jnp.int32(0), script.turns, world.blocks)
 
         def goes_on(scene: Scene) -> Bool[Array, ""]:
-            return (scene.left > 0) & (scene.state.time < PREPARED + TESTED)
+            return (scene.left > 0) & (scene.state.time < PREPARED + script.turns)
 
         def next_turn(scene: Scene) -> Scene:
-            return turn(game, seeing, script, scene, jax.random.fold_in(play_key, scene.state.time))
+            return turn(game, human, seeing, script, scene, jax.random.fold_in(play_key, scene.state.time))
 
         end = jax.lax.while_loop(goes_on, next_turn, start)
         right = script.judged & (end.state.blocks == script.theta)
@@ -204,14 +221,10 @@ def make(tier: str, data: Path | None) -> list[Claim]:
 
 
 def tried(game: BuildingGame, assistant: Assistant, situation: str, num_houses: int, seed: int) -> tuple[float, float]:
-    """The mean share of the work that is done where the script was played to its end, and how often it was.
-
-    Houses in which a situation leaves nothing to do tell nothing: one on four pillars has no gaps in its lowest course.
-    """
+    """The mean share of the work that is done where the script was played to its end, and how often it was."""
     house_keys, play_keys = jax.random.split(jax.random.key(seed), (2, num_houses))
     houses = game.houses
     assert isinstance(houses, HouseGenerator)
     scripts = jax.vmap(lambda key: SITUATIONS[situation](houses, key))(house_keys)
-    share, in_time = done(game, assistant, scripts, play_keys)
-    asked = scripts.judged.any((1, 2, 3))
-    return float(share[asked & in_time].mean()), float(in_time[asked].mean())
+    share, in_time = done(game, builder.make(game), assistant, scripts, play_keys)
+    return float(share[in_time].mean()), float(in_time.mean())

@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import pytest
 
 from tacit.assistants import none, oracle
+from tacit.core import ASSISTANT, HUMAN
 from tacit.games import building_small
 from tacit.games.building.blocks import AIR
 from tacit.humans import builder
-from tacit.studies.behaviours import COURSE, LEAVE, SITUATIONS, tried
+from tacit.studies.behaviours import FLOOR, SITUATIONS, tried
 
 NUM_HOUSES = 4
 SEED = 6
-"""The lowest course of the last of these houses has no gaps to fill."""
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +44,18 @@ def test_the_work_is_left_undone_and_the_signs_are_given(situation):
     houses = building_small.make("test").houses
     scripts = jax.vmap(lambda key: SITUATIONS[situation](houses, key))(jax.random.split(jax.random.key(3), 32))
     assert scripts.judged.any((1, 2, 3)).all()
-    steps = scripts.steps
-    # Nobody is told to put a judged cell right, and the person only asks for what the house wants.
-    touched = (steps != LEAVE) & (steps == scripts.theta[:, None, None])
-    assert not (touched & scripts.judged[:, None, None]).any()
-    person = steps[:, :, 0]
-    assert ((person == LEAVE) | (person == scripts.theta[:, None])).all()
+    # Nobody is told to put a judged cell right, and all the rest is right of what the person leaves behind.
+    wrong = scripts.worlds[:, -1] != scripts.theta
+    assert (scripts.judged <= wrong).all()
     if situation == "foundation":
-        above = jnp.arange(scripts.theta.shape[2]) != COURSE
-        assert not scripts.judged[:, :, above].any()
+        floor = jnp.arange(scripts.theta.shape[2]) == FLOOR
+        assert not scripts.judged[:, :, ~floor].any()
+        assert (wrong[:, :, floor] == scripts.judged[:, :, floor]).all()
+    else:
+        assert (wrong == scripts.judged).all()
     if situation == "correction":
-        helper = steps[:, 0, 1]
-        assert ((helper != LEAVE) & (helper != AIR))[scripts.judged].all()
+        done, high, broken = scripts.worlds.swapaxes(0, 1)
+        assert (done == scripts.theta).all()
+        assert ((high != AIR) & (done == AIR))[scripts.judged].all()
+        assert ((high != broken).sum((1, 2, 3)) == 1).all()
+        assert (scripts.players == jnp.array([[HUMAN, ASSISTANT, HUMAN]])).all()

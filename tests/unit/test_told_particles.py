@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tacit.assistants import particles
+from tacit.beliefs.particles import ParticleBelief
 from tacit.core import ASSISTANT
 from tacit.games import building_small
 from tacit.humans import builder
@@ -31,3 +32,20 @@ def test_what_is_said_of_a_cell_moves_it_as_soon_as_they_think_again():
     assert float(not_that) < 0.5 * float(before) < float(before) < 0.5 * float(like_that)
     _, shouted = believed(nothing.at[*cell, kind].set(1e6))
     assert float(jnp.ptp(shouted)) <= float(assistant.bound) + 1e-4, "no more than the bound allows"
+
+
+def test_leaving_a_cell_alone_says_less_than_an_edit_there():
+    game = building_small.make()
+    assistant = particles.make(game, builder.make(game))
+    memory = assistant.init(jax.random.key(int(RNG.integers(1 << 30))))
+    log_weights = jnp.full_like(memory.belief.log_weights, -jnp.inf).at[0].set(0.0)
+    likeliest = jax.tree.map(lambda leaf: leaf[0], memory.belief.hypotheses)
+    wanted = np.asarray(likeliest.house).reshape(-1)
+    cell = int(RNG.choice(np.flatnonzero(wanted > 1)))
+    against = jnp.zeros_like(memory.evidence).at[cell, wanted[cell]].set(-assistant.bound)
+    belief, nobody = ParticleBelief(memory.belief.hypotheses, log_weights), jnp.zeros_like(memory.shown)
+    passed_over, edited = (
+        float(assistant.combine(belief, against, shown)[cell, wanted[cell]]) for shown in (nobody, ~nobody)
+    )
+    assert edited < 0.3
+    assert passed_over > 0.6
