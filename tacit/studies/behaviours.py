@@ -6,10 +6,9 @@
                  breaks one block: the assistant takes away the rest
 
 Until then whoever acts in the assistant's place is scripted, and the assistant only watches what happens in its name;
-then the person keeps out of the way. The person is a builder, who does what the
-situation asks for in their own way, and what is left to do can be known from what stands: an outline is always filled,
-and half of the rows tell a flat roof from a rising one. The behaviours are those of Laidlaw et al. 2025 (arXiv
-2504.07091).
+then the person leaves the house and rests. The person is a builder, who does what the situation asks for in their own
+way, and what is left to do can be known from what stands: an outline is always filled, and half of the rows tell a flat
+roof from a rising one. The behaviours are those of Laidlaw et al. 2025 (arXiv 2504.07091).
 """
 
 import dataclasses
