@@ -105,7 +105,8 @@ def draw_table(figure: Any, out: Path) -> None:
 
 def keep_table(config: Config, found: Sequence[Played], out: Path) -> None:
     """Write what there is of the table, atomically."""
-    told = table(wanted(config), tuple(config.num_episodes), found)
+    yardsticks = {name: ROWS[name].yardstick for name in config.rows}
+    told = table(wanted(config), yardsticks, tuple(config.num_episodes), found)
     write_atomically(out / "table.json", json.dumps(told, indent=1).encode())
 
 
@@ -180,7 +181,7 @@ def settings(config: Config) -> str:
         trainer = LEARNERS[learner](config.budget, config.seed, lambda name: start.network)
         return [player, trainer.config, trainer.source, trainer.task]
 
-    rows = {name: parts(*ROWS[name]) for name in config.rows}
+    rows = {name: parts(ROWS[name].learner, ROWS[name].play) for name in config.rows}
     study = {name: value for name, value in vars(config).items() if name != "rows"}
     return json.dumps({"study": study, "rows": rows}, default=in_json, indent=1)
 

@@ -63,10 +63,13 @@ Play = Callable[[BuildingGame, Human, Skill], Assistant]
 
 
 class Row(NamedTuple):
-    """Whose skill it plays with (None: the learned belief, with heads that were not trained), and how."""
+    """Whose skill it plays with (None: the learned belief, with heads that were not trained), and how. `yardstick`: the
+    row from which it differs in one thing, or that learned for as long.
+    """
 
     learner: str | None
     play: Play
+    yardstick: str | None = None
 
 
 def recipe(name: str) -> ModuleType:
@@ -273,18 +276,18 @@ ROWS = {
     "oracle-search": Row(None, planning),
     "particles": Row(None, member("particles")),
     "assistancezero-short": Row("assistancezero-short", searching()),
-    "ppo": Row("ppo", thinking),
-    "pretrained": Row("pretrained", thinking),
-    "sft": Row("sft", thinking),
-    "no-search-at-play": Row("assistancezero-short", advised),
+    "ppo": Row("ppo", thinking, "assistancezero-short"),
+    "pretrained": Row("pretrained", thinking, "assistancezero-short"),
+    "sft": Row("sft", thinking, "assistancezero-short"),
+    "no-search-at-play": Row("assistancezero-short", advised, "assistancezero-short"),
     "search-at-play-only": Row(None, searching()),
-    "puct": Row(None, searching(policy=PLAIN)),
-    "full-spread": Row(None, searching(policy=Gumbel(scale=0.0))),
-    "more-candidates": Row(None, searching(num_candidates=4 * NUM_CANDIDATES)),
-    "no-targets": Row(None, searching(targets=False)),
-    "no-previous-goal-kl": Row("no-previous-goal-kl", searching()),
-    "no-recurrence": Row("no-recurrence", forgetting),
-    "no-augmentation": Row("no-augmentation", searching()),
-    "no-warm-start": Row("no-warm-start", searching()),
-    "wrong-human": Row("wrong-human", searching()),
+    "puct": Row(None, searching(policy=PLAIN), "search-at-play-only"),
+    "full-spread": Row(None, searching(policy=Gumbel(scale=0.0)), "search-at-play-only"),
+    "more-candidates": Row(None, searching(num_candidates=4 * NUM_CANDIDATES), "search-at-play-only"),
+    "no-targets": Row(None, searching(targets=False), "search-at-play-only"),
+    "no-previous-goal-kl": Row("no-previous-goal-kl", searching(), "assistancezero-short"),
+    "no-recurrence": Row("no-recurrence", forgetting, "assistancezero-short"),
+    "no-augmentation": Row("no-augmentation", searching(), "assistancezero-short"),
+    "no-warm-start": Row("no-warm-start", searching(), "assistancezero-short"),
+    "wrong-human": Row("wrong-human", searching(), "assistancezero-short"),
 }

@@ -58,20 +58,32 @@ def counts(found: Sequence[Played], row: str, person: str) -> Counts | None:
     return Counts(*(np.stack([one[name] for one in some], -1) for name in Counts._fields)) if some else None
 
 
+def seeds_of(found: Sequence[Played], row: str) -> set[int]:
+    """With which seeds a row was played."""
+    return {one.seed for one in found if one.row == row and one.missing is None}
+
+
 def more(name: str) -> Callable[[Tally, Tally], float]:
     """By how much more of a figure the first has."""
     return lambda mine, theirs: BUILDING_FIGURES[name](mine) - BUILDING_FIGURES[name](theirs)
 
 
-def table(seeds: Mapping[str, Sequence[int]], people: Sequence[str], found: Sequence[Played]) -> dict[str, Any]:
-    """What there is of the table, by row, and why the rest is missing; `seeds` says what belongs in it."""
+def table(
+    seeds: Mapping[str, Sequence[int]],
+    yardsticks: Mapping[str, str | None],
+    people: Sequence[str],
+    found: Sequence[Played],
+) -> dict[str, Any]:
+    """What there is of the table, by row, and why the rest is missing; `seeds` says what belongs in it, `yardsticks`
+    what each row is held against beside the rivals of all.
+    """
     rows = []
     for name, wanted in seeds.items():
         done = {one.seed: one for one in found if one.row == name}
-        there = [seed for seed in wanted if seed in done and done[seed].missing is None]
+        there = sorted(seeds_of(found, name) & set(wanted))
         row = {"row": name, "seeds": there, "training_seconds": [done[seed].seconds for seed in there]}
-        row |= {"missing": lacking(found, name, wanted)}
-        rows.append(row | {"people": {person: figures(found, name, person) for person in people}})
+        row |= {"missing": lacking(found, name, wanted), "yardstick": yardsticks[name]}
+        rows.append(row | {"people": {person: figures(found, name, yardsticks[name], person) for person in people}})
     _, skipped = judged(seeds, people, found)
     return {"rows": rows, "skipped_claims": skipped}
 
@@ -83,18 +95,23 @@ def lacking(found: Sequence[Played], row: str, wanted: Sequence[int]) -> str | N
     return "; ".join(f"seed {seed}: {reason}" for seed, reason in reasons.items() if reason is not None) or None
 
 
-def figures(found: Sequence[Played], row: str, person: str) -> dict[str, Any] | None:
-    """A row's figures with a person, beside nobody's and its rivals'; None where the row is missing."""
+def figures(found: Sequence[Played], row: str, yardstick: str | None, person: str) -> dict[str, Any] | None:
+    """A row's figures with a person, also as differences from others'; None where the row is missing."""
     mine = counts(found, row, person)
     if mine is None:
         return None
     told: dict[str, Any] = {name: interval(BUILDING_FIGURES[name], mine) for name in SHOWN}
     alone = counts(found, "none", person)
     told["human_actions_saved"] = None if alone is None else interval(saving, mine, alone)
-    for rival in RIVALS:
-        theirs = counts(found, rival, person)
+    sides: dict[str, tuple[Counts | None, Counts | None]]
+    sides = {rival: (mine, counts(found, rival, person)) for rival in RIVALS}
+    if yardstick is not None:
+        both = seeds_of(found, row) & seeds_of(found, yardstick)
+        same = [one for one in found if one.seed in both]
+        sides["yardstick"] = counts(same, row, person), counts(same, yardstick, person)
+    for other, (ours, theirs) in sides.items():
         for name in COMPARED:
-            told[f"{name}_minus_{rival}"] = None if theirs is None else interval(more(name), mine, theirs)
+            told[f"{name}_minus_{other}"] = None if theirs is None else interval(more(name), ours, theirs)
     told = {name: None if figure is None else figure._asdict() for name, figure in told.items()}
     by_seed = {
         name: [BUILDING_FIGURES[name](one_seed(mine, at)) for at in range(mine.turns.shape[1])] for name in SHOWN

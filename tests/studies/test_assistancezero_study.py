@@ -92,7 +92,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         tally = said.Counts(*(np.asarray(x, np.float32) for x in (*values, needed, human, needed - human)))
         return tally
 
-    stand_ins = {name: Row(row.learner and "walk", lambda *_: None) for name, row in ROWS.items()}
+    stand_ins = {name: row._replace(learner=row.learner and "walk", play=lambda *_: None) for name, row in ROWS.items()}
     monkeypatch.setattr(study, "run", run)
     monkeypatch.setattr(jax, "clear_caches", lambda: None)  # nothing large is compiled for stand-ins
     monkeypatch.setattr(said, "interval", functools.partial(said.interval, num_resamples=12))
@@ -164,6 +164,32 @@ def test_claims_and_figures_are_those_of_the_episodes(played, tmp_path):
     assert claims["human_actions_of_ppo_minus_assistancezero_low@builder"].measured == pytest.approx(-spared["high"])
     assert np.mean(figures["by_seed"]["human_actions"]) == pytest.approx(figures["human_actions"]["mean"])
     assert figures["human_actions"]["mean"] == pytest.approx(mean("assistancezero", "human_edits"))
+
+
+def test_what_a_part_is_worth_is_told_by_the_seeds_that_both_rows_have(played, tmp_path, monkeypatch):
+    """Against the row that differs in this part alone, paired by house and by seed."""
+    monkeypatch.setitem(study.LEARNERS, "broken", failing)
+    monkeypatch.setitem(study.ROWS, "no-augmentation", Row("broken", lambda *_: None, "assistancezero-short"))
+    study.make_at("small", Place(tmp_path, None), silent)
+    there = {row["row"]: row for row in told(tmp_path)["rows"]}
+
+    def mean(row: str) -> float:
+        file = json.loads((tmp_path / f"row-{row}-0.json").read_text())
+        return float(np.mean(file["people"]["builder"]["human_edits"]))
+
+    assert there["no-augmentation"]["yardstick"] == "assistancezero-short"
+    difference = there["no-augmentation"]["people"]["builder"]["human_actions_minus_yardstick"]
+    assert difference["mean"] == pytest.approx(mean("no-augmentation") - mean("assistancezero-short"))
+    assert difference["low"] < difference["mean"] < difference["high"]
+    assert "human_actions_minus_yardstick" not in there["greedy"]["people"]["builder"], "it has none"
+
+
+def test_a_yardstick_has_every_seed_of_the_row_that_it_is_for():
+    """So that nothing of a finished table is left out of a comparison."""
+    config = study.CONFIGS["full"]
+    for name, row in ROWS.items():
+        if row.yardstick is not None:
+            assert set(study.seeds(name, config)) <= set(study.seeds(row.yardstick, config))
 
 
 def test_what_cannot_be_trained_is_missing_and_its_claims_are_skipped(played, tmp_path, monkeypatch):
