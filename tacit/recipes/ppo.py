@@ -38,12 +38,12 @@ from tacit.recipes.belief_small import HelpedBuilding, World
 class Config(ppo.Config):
     """The schedule; the losses are in `learning.ppo`."""
 
-    num_rounds: int = 60
+    num_rounds: int = 36
     num_updates: int = 64
     num_worlds: int = 256
     num_held_out: int = 16
     learning_rate: float = 0.002
-    patience: int = 60
+    patience: int = 36
 
 
 class Turn(NamedTuple):

@@ -37,12 +37,12 @@ from tacit.recipes.belief_small import NEVER, HelpedBuilding, World
 class Config(counsel.Config):
     """The schedule and the losses. Nothing is searched and no value is learned."""
 
-    num_rounds: int = 60
+    num_rounds: int = 40
     num_updates: int = 48
     num_worlds: int = 256
     num_held_out: int = 16
     learning_rate: float = 0.002
-    patience: int = 60
+    patience: int = 40
     value: float = 0.0
     before: float = 0.0
     human: float = 0.0
