@@ -128,7 +128,7 @@ def in_order(tier: str) -> list[Part]:
 
 def seeds(row: str, config: Config) -> range:
     """The seeds of a row; who learns nothing needs one."""
-    return range(1 if ROWS[row].learner is None else config.num_seeds)
+    return range(1 if ROWS[row].learner is None or ROWS[row].once else config.num_seeds)
 
 
 def parts(tier: str) -> list[list[Part]]:

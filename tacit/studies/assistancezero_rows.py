@@ -16,7 +16,8 @@ from jaxtyping import Array, Float, Key
 
 from tacit.assistants import assistancezero, oracle
 from tacit.assistants.assistancezero import NUM_CANDIDATES, PLAYING, SURELY, AssistanceZero, Foresight, Skill
-from tacit.assistants.greedy import Knowledge, Thoughts
+from tacit.assistants.greedy import Greedy, Knowledge, Thoughts
+from tacit.assistants.greedy import Skill as Reader
 from tacit.assistants.intuition import Intuition
 from tacit.assistants.oracle import Oracle
 from tacit.beliefs.voxels import VoxelBelief
@@ -32,6 +33,7 @@ from tacit.learning.lessons import Lessons, LessonTrainer, Losses, Network, Task
 from tacit.learning.networks import CounselNetwork, VoxelNetwork
 from tacit.members import find
 from tacit.planning.tree_policies import Gumbel, Puct, TreePolicy, by_returns
+from tacit.planning.tree_search import Config as Search
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Budget:
     schedule: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
+DEEP = Search(num_simulations=64, max_depth=16)
+"""Four times as much search."""
+FEW = dataclasses.replace(SURELY, num_considered=4)
+SOME = dataclasses.replace(SURELY, num_considered=8)
+"""Where fewer first choices are tried, each is followed further."""
 PLAIN = Puct(transform=by_returns, noise_share=0.0, temperature=0.0)
 """The tree policy of the paper, without noise."""
 TOLD = 50.0
@@ -64,12 +71,14 @@ Play = Callable[[BuildingGame, Human, Skill], Assistant]
 
 class Row(NamedTuple):
     """Whose skill it plays with (None: the learned belief, with heads that were not trained), and how. `yardstick`: the
-    row from which it differs in one thing, or that learned for as long.
+    row from which it differs in one thing, or that learned for as long. `once`: with the first seed only, for the time
+    that it takes.
     """
 
     learner: str | None
     play: Play
     yardstick: str | None = None
+    once: bool = False
 
 
 def recipe(name: str) -> ModuleType:
@@ -202,9 +211,17 @@ def member(name: str) -> Play:
     return lambda game, human, skill: find("tacit.assistants", name).load().make(game, human)
 
 
-def searching(policy: TreePolicy = SURELY, **foresight: Any) -> Callable[[BuildingGame, Human, Skill], AssistanceZero]:
+def searching(
+    policy: TreePolicy = SURELY, config: Search = PLAYING, **foresight: Any
+) -> Callable[[BuildingGame, Human, Skill], AssistanceZero]:
     """Searches before it acts; `foresight`: what is otherwise in what it looks ahead with."""
-    return lambda game, human, skill: AssistanceZero(Foresight(game, skill, **foresight), policy, PLAYING)
+    return lambda game, human, skill: AssistanceZero(Foresight(game, skill, **foresight), policy, config)
+
+
+def greedily(game: BuildingGame, human: Human, skill: Skill) -> Greedy:
+    """Does what looks best now."""
+    del human
+    return Greedy(game, Reader(skill.network.voxels, skill.threshold))
 
 
 def thinking(game: BuildingGame, human: Human, skill: Skill) -> Intuition:
@@ -261,10 +278,14 @@ class Planner(Oracle):
         return self.searcher.logits(memory, observation, key)
 
 
-def planning(game: BuildingGame, human: Human, skill: Skill) -> Planner:
+def planning(policy: TreePolicy = SURELY, config: Search = PLAYING) -> Callable[[BuildingGame, Human, Skill], Planner]:
     """Knows the house and searches."""
-    told = oracle.make(game, human)
-    return Planner(told.theta, told.num_kinds, searching()(game, human, skill))
+
+    def play(game: BuildingGame, human: Human, skill: Skill) -> Planner:
+        told = oracle.make(game, human)
+        return Planner(told.theta, told.num_kinds, searching(policy, config)(game, human, skill))
+
+    return play
 
 
 ROWS = {
@@ -273,8 +294,12 @@ ROWS = {
     "none": Row(None, member("none")),
     "random": Row(None, member("random")),
     "oracle": Row(None, member("oracle")),
-    "oracle-search": Row(None, planning),
+    "oracle-search": Row(None, planning()),
     "particles": Row(None, member("particles")),
+    "greedy-on-its-belief": Row("assistancezero", greedily, "assistancezero"),
+    "fewer-choices": Row("assistancezero", searching(FEW), "assistancezero", once=True),
+    "deep-search": Row("assistancezero", searching(SOME, DEEP), "assistancezero", once=True),
+    "oracle-deep-search": Row("assistancezero", planning(SOME, DEEP), "oracle", once=True),
     "assistancezero-short": Row("assistancezero-short", searching()),
     "ppo": Row("ppo", thinking, "assistancezero-short"),
     "pretrained": Row("pretrained", thinking, "assistancezero-short"),
