@@ -1,7 +1,7 @@
 """How does a network learn from its own searches? AssistanceZero's five losses, each with its weight.
 
 A lesson is a moment of an episode in which the assistant searched before it acted. With π the policy that the search
-ended on, G the rewards that really followed, θ the house that was wanted, a_H what the human did and q_then what was
+ended on, G the return of what really followed, θ the house that was wanted, a_H what the human did and q_then what was
 believed when it was played (Laidlaw et al. 2025, arXiv 2504.07091, section 4):
 
     L = λ_policy · -Σ_a π(a) log p(a) + λ_value · (V - G)² + λ_goal · mean_x -log q(x, θ_x)
@@ -48,7 +48,7 @@ class Lesson(NamedTuple):
     believed: UInt8[Array, "B M X Y Z"]
     """q_then, in bytes."""
     value: Float[Array, " B"]
-    """G, the discounted sum of rewards that followed."""
+    """G, the λ-return: discounted rewards that really followed, and what was hoped for where the round ended."""
 
 
 class Losses(NamedTuple):
