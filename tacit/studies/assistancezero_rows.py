@@ -278,7 +278,7 @@ class Planner(Oracle):
         return self.searcher.logits(memory, observation, key)
 
 
-def planning(policy: TreePolicy = SURELY, config: Search = PLAYING) -> Callable[[BuildingGame, Human, Skill], Planner]:
+def planning(policy: TreePolicy, config: Search) -> Callable[[BuildingGame, Human, Skill], Planner]:
     """Knows the house and searches."""
 
     def play(game: BuildingGame, human: Human, skill: Skill) -> Planner:
@@ -294,7 +294,6 @@ ROWS = {
     "none": Row(None, member("none")),
     "random": Row(None, member("random")),
     "oracle": Row(None, member("oracle")),
-    "oracle-search": Row(None, planning()),
     "particles": Row(None, member("particles")),
     "greedy-on-its-belief": Row("assistancezero", greedily, "assistancezero"),
     "fewer-choices": Row("assistancezero", searching(FEW), "assistancezero", once=True),
@@ -308,7 +307,6 @@ ROWS = {
     "search-at-play-only": Row(None, searching()),
     "puct": Row(None, searching(policy=PLAIN), "search-at-play-only"),
     "full-spread": Row(None, searching(policy=Gumbel(scale=0.0)), "search-at-play-only"),
-    "more-candidates": Row(None, searching(num_candidates=4 * NUM_CANDIDATES), "search-at-play-only"),
     "no-targets": Row(None, searching(targets=False), "search-at-play-only"),
     "no-previous-goal-kl": Row("no-previous-goal-kl", searching(), "assistancezero-short"),
     "no-recurrence": Row("no-recurrence", forgetting, "assistancezero-short"),

@@ -160,9 +160,11 @@ QUESTIONS = (
     ahead("assistancezero", "greedy"),
     ahead("assistancezero", "ppo"),
     ahead("assistancezero-short", "ppo"),
+    ahead("assistancezero", "greedy-on-its-belief"),
     ahead("greedy", "assistancezero", "human_actions", SPARED),
     ahead("ppo", "assistancezero", "human_actions", SPARED),
-    hardly_ahead("oracle-search", "oracle"),
+    ahead("greedy-on-its-belief", "assistancezero", "human_actions", SPARED),
+    hardly_ahead("oracle-deep-search", "oracle"),
     Question("oracle_share", ("oracle",), BUILDING_FIGURES["assistant_share"], 0.3, WITHIN_REACH),
     Question("oracle_share_minus_learned", ("oracle", MAIN[0]), more("assistant_share"), 0.0, KNOWING),
 )

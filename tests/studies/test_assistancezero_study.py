@@ -222,7 +222,7 @@ def test_who_is_no_better_is_not_ahead():
 def test_who_is_clearly_better_is_not_hardly_ahead():
     rng = np.random.default_rng()
     one = said.Counts(*(rng.integers(1, 9, (NUM_EPISODES, 2)).astype(float) for _ in said.Counts._fields))
-    question = said.hardly_ahead("oracle-search", "oracle")
+    question = said.hardly_ahead("oracle-deep-search", "oracle")
     for more, held in ((0.0, True), (0.9, True), (1.1, False)):
         measured = question.measure(one._replace(early_reward=one.early_reward + more), one)
         assert measured == pytest.approx(more)
