@@ -163,7 +163,8 @@ class LessonTrainer(Trainer):
         ):
             if number % parts:
                 raise ValueError(
-                    f"{number} ({what}) cannot be shared out evenly in {parts}: give a multiple of {parts}."
+                    f"{number} ({what}) cannot be shared out evenly in {parts}: give a multiple of {parts}, or "
+                    "show JAX fewer devices (CUDA_VISIBLE_DEVICES)."
                 )
         return groups
 
