@@ -420,11 +420,10 @@ def test_who_forgets_does_the_same_whatever_was(rng):
 @pytest.mark.usefixtures("compile_quickly")
 def test_who_is_told_the_house_searches_with_it(rng):
     game = building_small.make()
-    told = rows.planning(game, builder.make(game), rows.untrained())
-    searcher = dataclasses.replace(told.searcher, config=Search(4, max_depth=2))
+    told = rows.planning(rows.SOME, Search(16, max_depth=2))(game, builder.make(game), rows.untrained())
     key = jax.random.key(int(rng.integers(1 << 30)))
     theta, state = game.sample_theta(key), game.init(key)
-    told = oracle.reveal(dataclasses.replace(told, searcher=searcher), theta)
+    told = oracle.reveal(told, theta)
 
     @eqx.filter_jit
     def turn(state, memory, key):
