@@ -44,7 +44,8 @@ EAGERNESS = 0.3
 NUM_CANDIDATES = 16
 """Actions that a node considers."""
 PLAYING = Config(num_simulations=16, max_depth=8)
-"""How much is searched before an action, in training too."""
+"""How much is searched before an action, in training too. With as many simulations as candidates each is tried once: it
+looks a turn ahead, and what follows that is the value head's word."""
 EXPLORING = Gumbel(least_spread=3.0)
 """How training searches. The value of a single simulation is off by some three blocks."""
 SURELY = dataclasses.replace(EXPLORING, scale=0.0)
@@ -143,7 +144,8 @@ class Foresight(SearchModel):
         choice = factored.draw(embedding.human, uniforms[0])
         cell = jnp.clip(choice - 1, 0, self.game.num_cells - 1)
         kinds = embedding.belief.reshape(self.game.num_cells, -1)[cell, FIRST_PLACEABLE:].astype(jnp.float32)
-        kind = factored.draw(kinds, uniforms[1]) + FIRST_PLACEABLE
+        # In half precision all of them may be 0.
+        kind = factored.draw(jnp.where(kinds.any(), kinds, 1.0), uniforms[1]) + FIRST_PLACEABLE
         return factored.chosen(choice, kind, self.game.num_kinds, self.game.num_cells)
 
     def expand(self, embedding: Node, action: Int[Array, ""], human: Int[Array, ""]) -> Leaf:
@@ -204,10 +206,6 @@ class AssistanceZero(Assistant):
     def tell(self, memory: Knowledge, log_likelihood: Float[Array, "X Y Z M"]) -> Knowledge:
         """The memory after evidence about single cells, which stays until the end of the episode."""
         return self.reader.tell(memory, log_likelihood)
-
-    def foresee(self, memory: Knowledge) -> EditLogits:
-        """What the human probably does next, of which kind by the belief about the cell."""
-        return self.reader.foresee(memory)
 
     def thoughts(self, memory: Knowledge) -> Thoughts:
         """What each cell probably should be."""

@@ -99,12 +99,6 @@ class Greedy(Assistant):
         """The memory after evidence about single cells, which stays until the end of the episode."""
         return memory._replace(belief=memory.belief.update(log_likelihood))
 
-    def foresee(self, memory: Knowledge) -> EditLogits:
-        """What the human probably does next, of which kind by the belief about the cell."""
-        heads = memory.heads
-        kinds = jnp.log(memory.belief.probabilities).reshape(self.game.num_cells, self.game.num_kinds)
-        return EditLogits(heads.rest, heads.place.reshape(-1), kinds, heads.remove.reshape(-1), heads.move)
-
     def thoughts(self, memory: Knowledge) -> Thoughts:
         """What each cell probably should be."""
         return Thoughts(memory.belief.probabilities)

@@ -8,19 +8,22 @@ The first term is the prior that AssistanceZero's search starts from, so that wh
 policy. Of which kind a block is, the belief says. The temperature is that of Laidlaw et al. 2025 (arXiv 2504.07091).
 """
 
+from pathlib import Path
+
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key
 
-from tacit.assistants.assistancezero import Foresight, Skill, advised
+from tacit.assistants.assistancezero import Foresight, Skill, advised, load_skill
 from tacit.assistants.greedy import Greedy, Knowledge, Thoughts
 from tacit.assistants.greedy import Skill as Reader
 from tacit.beliefs.voxels import VoxelBelief
-from tacit.core import Assistant
+from tacit.core import Assistant, Game
 from tacit.games.building import hand
 from tacit.games.building.actions import EditLogits, parted
-from tacit.games.building.game import BuildingGame, Observation
+from tacit.games.building.game import BuildingGame, Observation, building_game
 from tacit.planning.tree_search import prune
+from tacit.storage import shipped
 
 TEMPERATURE = 0.3
 
@@ -59,6 +62,16 @@ class Intuition(Assistant):
         known = Knowledge(VoxelBelief(said.heads.goal, evidence), past, observation, said.heads)
         return EditLogits(rest, place, kind, remove, move), known
 
+    def tell(self, memory: Knowledge, log_likelihood: Float[Array, "X Y Z M"]) -> Knowledge:
+        """The memory after evidence about single cells, which stays until the end of the episode."""
+        return self.reader.tell(memory, log_likelihood)
+
     def thoughts(self, memory: Knowledge) -> Thoughts:
         """What each cell probably should be."""
         return self.reader.thoughts(memory)
+
+
+def trained(game: Game, name: str, weights: Path | None) -> Intuition:
+    """Who goes by this name, with these weights or with those of this name that come with tacit."""
+    building = building_game(game, f"The assistant {name!r}")
+    return Intuition(building, load_skill(building, shipped(name) if weights is None else weights))

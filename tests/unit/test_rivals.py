@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tacit.app import cli
+from tacit.app.cast import cast
 from tacit.assistants import greedy
 from tacit.assistants.assistancezero import Foresight, Skill, advised, load_skill
 from tacit.assistants.intuition import Intuition
@@ -242,3 +243,18 @@ def test_fine_tuning_goes_on_from_what_was_learned_before(rng, tmp_path):
 def test_weights_of_something_else_are_refused():
     with pytest.raises(ValueError, match="belief-small"):
         sft.start(shipped("belief-small"))
+
+
+@pytest.mark.parametrize("name", ["ppo", "pretrained", "sft"])
+def test_who_learned_without_a_search_plays_without_one(name, rng, tmp_path):
+    """With the weights that come with tacit, or with others, and never with those of the belief alone."""
+    skill = Skill(opinionated(rng), READER.threshold)
+    save_weights(tmp_path / "mine.safetensors", skill, {"name": name})
+    mine = cast("building-small", "builder", f"{name}={tmp_path / 'mine.safetensors'}").assistant
+    assert isinstance(mine, Intuition)
+    assert eqx.tree_equal(mine.skill, skill)
+    usual = cast("building-small", "builder", name).assistant
+    assert eqx.tree_equal(usual.skill, load_skill(GAME, shipped(name)))
+    assert float(jnp.abs(usual.skill.network.policy_head.weight).max()) > 0.0
+    with pytest.raises(ValueError, match="belief-small"):
+        cast("building-small", "builder", f"{name}={shipped('belief-small')}")
