@@ -144,8 +144,7 @@ class Foresight(SearchModel):
         choice = factored.draw(embedding.human, uniforms[0])
         cell = jnp.clip(choice - 1, 0, self.game.num_cells - 1)
         kinds = embedding.belief.reshape(self.game.num_cells, -1)[cell, FIRST_PLACEABLE:].astype(jnp.float32)
-        # In half precision all of them may be 0.
-        kind = factored.draw(jnp.where(kinds.any(), kinds, 1.0), uniforms[1]) + FIRST_PLACEABLE
+        kind = factored.draw(kinds, uniforms[1]) + FIRST_PLACEABLE
         return factored.chosen(choice, kind, self.game.num_kinds, self.game.num_cells)
 
     def expand(self, embedding: Node, action: Int[Array, ""], human: Int[Array, ""]) -> Leaf:

@@ -127,7 +127,7 @@ def in_order(tier: str) -> list[Part]:
 
 
 def seeds(row: str, config: Config) -> range:
-    """The seeds of a row; who learns nothing needs one."""
+    """The seeds of a row; who learns nothing needs one, and what takes long has one."""
     return range(1 if ROWS[row].learner is None or ROWS[row].once else config.num_seeds)
 
 

@@ -71,8 +71,8 @@ Play = Callable[[BuildingGame, Human, Skill], Assistant]
 
 class Row(NamedTuple):
     """Whose skill it plays with (None: the learned belief, with heads that were not trained), and how. `yardstick`: the
-    row from which it differs in one thing, or that learned for as long. `once`: with the first seed only, for the time
-    that it takes.
+    row from which it differs in one thing or, for a rival, the algorithm at the short budget. `once`: with the first
+    seed only, for the time that it takes.
     """
 
     learner: str | None

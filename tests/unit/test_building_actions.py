@@ -92,3 +92,11 @@ def test_draw_inverts_the_distribution_function(rng):
     after, before = share[np.arange(300), drawn], (share - weights / upto[:, -1:])[np.arange(300), drawn]
     assert (uniforms <= after + 1e-6).all()
     assert (uniforms >= before - 1e-6).all()
+
+
+def test_without_any_weight_the_last_is_drawn():
+    """In half precision a row of small probabilities may be all 0; what is drawn must still be in the row."""
+    draw = jax.jit(actions.draw)
+    for length in range(1, 30):
+        for uniform in (0.0, 0.7):
+            assert int(draw(jnp.zeros(length), jnp.float32(uniform))) == length - 1

@@ -112,7 +112,8 @@ def parted(choices: Float[Array, " F"]) -> tuple[Array, Array, Array, Array]:
 def draw(weights: Float[Array, " F"], uniform: Float[Array, ""]) -> Int[Array, ""]:
     """The index i with probability weights[i] / sum, by inverting the distribution function at `uniform` in [0, 1).
 
-    In two levels, first a block of about √F entries and then one of these, so that no long running sum is made.
+    In two levels, first a block of about √F entries and then one of these, so that no long running sum is made. Where
+    all weights are 0, the last.
     """
     width = int(np.ceil(np.sqrt(len(weights))))
     blocks = jnp.pad(weights, (0, -len(weights) % width)).reshape(-1, width)
@@ -123,7 +124,8 @@ def draw(weights: Float[Array, " F"], uniform: Float[Array, ""]) -> Int[Array, "
     within = jnp.cumsum(blocks[block])
     # Rounding must not carry the target out of its block, nor to an entry without weight.
     target = jnp.clip(target - before, 0.0, within[-1] * np.float32(1 - 2**-23))
-    return (block * width + jnp.minimum((within <= target).sum(), width - 1)).astype(jnp.int32)
+    found = block * width + jnp.minimum((within <= target).sum(), width - 1)
+    return jnp.minimum(found, len(weights) - 1).astype(jnp.int32)
 
 
 def weights(logits: Float[Array, " F"]) -> Float[Array, " F"]:
