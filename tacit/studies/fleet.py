@@ -9,6 +9,7 @@ A study that can be taken apart defines, beside `make(tier, data)` which does al
 
 import importlib
 import importlib.util
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,13 +27,22 @@ def check_ray() -> None:
         raise ValueError("--workers ray needs Ray: install tacit with its extra, tacit[ray].")
 
 
+def load_ray() -> Any:
+    """Ray, whose processes run in this environment also where `uv run` started this one.
+
+    Ray would have each of them make the project's environment anew, without its extras, and wait for ever.
+    """
+    check_ray()
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    return importlib.import_module("ray")
+
+
 def spread(work: Callable[[Job], Found], jobs: Sequence[Job]) -> Iterator[Found]:
     """What `work` makes of each job, in the order given, all of them being done at once as far as there are processors.
 
     Where the environment has RAY_ADDRESS it is done on that cluster, else on a cluster of this machine alone.
     """
-    check_ray()
-    ray: Any = importlib.import_module("ray")
+    ray = load_ray()
     started = not ray.is_initialized()
     if started:
         ray.init(log_to_driver=False, logging_level="error")

@@ -19,7 +19,7 @@ wants_ray = pytest.mark.skipif(not HERE, reason="Ray is not installed (extra ray
 @pytest.fixture(scope="module")
 def cluster():
     """A cluster of two processors on this machine."""
-    ray = pytest.importorskip("ray")
+    ray = fleet.load_ray()
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     yield ray
     ray.shutdown()
