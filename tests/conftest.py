@@ -42,6 +42,8 @@ class Draws:
 
 
 DRAWS = np.random.default_rng = Draws()
+MAPS = Path("/proc/self/maps")
+MANY_MAPS = 30_000
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,6 +55,17 @@ def _repeat_draws(request: pytest.FixtureRequest) -> None:
     DRAWS.start(f"{request.config.getoption('--seed')} {request.node.nodeid}", request.module)
 
 
+@pytest.fixture(autouse=True)
+def _few_maps() -> Iterator[None]:
+    """What was compiled is dropped when it is much, and after each file.
+
+    Every compiled function holds some memory maps, of which Linux gives a process 65,530: beyond them XLA crashes.
+    """
+    yield
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MANY_MAPS:
+        jax.clear_caches()
+
+
 @pytest.fixture
 def rng(_repeat_draws: None) -> np.random.Generator:
     """A generator of this test's own."""
@@ -61,10 +74,7 @@ def rng(_repeat_draws: None) -> np.random.Generator:
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_file(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Draws of a file's fixtures can be repeated, and after it what was compiled for it is dropped.
-
-    Every compiled function holds some memory maps, of which Linux gives a process 65,530: beyond them XLA crashes.
-    """
+    """Draws of a file's fixtures can be repeated, and after it what was compiled for it is dropped."""
     DRAWS.start(f"{request.config.getoption('--seed')} {request.module.__name__}", request.module)
     yield
     jax.clear_caches()
