@@ -57,7 +57,7 @@ def _repeat_draws(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(autouse=True)
 def _few_maps() -> Iterator[None]:
-    """What was compiled is dropped when it is much, and after each file.
+    """What was compiled is dropped when it is much, not only after each file.
 
     Every compiled function holds some memory maps, of which Linux gives a process 65,530: beyond them XLA crashes.
     """

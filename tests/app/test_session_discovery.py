@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from tacit.app.session import discovery as discoveries
 from tacit.app.session import fold, messages, pairs
-from tacit.app.session import players as table
 from tacit.app.session.likes import ASPECTS, LOOKED_AT, RATIONALITY, SIZES, WEIGHTS, indicators, worth
 from tacit.app.session.messages import Ask, Break, MessageError, Place, Prefer, Skip
 from tacit.app.session.store import Event
@@ -27,16 +26,6 @@ from tests.app.test_session import same
 
 NUM_VALUES = HOUSES.log_prior.shape[1]
 DRAW, BUILD = eqx.filter_jit(HOUSES.draw_plan), eqx.filter_jit(HOUSES.build)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def learn_quickly():
-    """Hundreds of answers are taken in here: optimised, as it is outside of tests, this takes a tenth as long."""
-    with pytest.MonkeyPatch.context() as patch:
-        for where, name in ((discoveries, "learn"), (table, "expect")):
-            optimised = eqx.filter_jit(getattr(where, name), compiler_options={"xla_backend_optimization_level": 2})
-            patch.setattr(where, name, optimised)
-        yield
 
 
 def drawn(rng) -> Plan:
