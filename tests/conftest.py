@@ -8,8 +8,11 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-# Tests compile much and compute little: most of LLVM's passes would take longer than they save. Read when JAX starts.
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=1".strip()
+# Tests compile much and compute little: emitters of fused loops and most of LLVM's passes would take longer than they
+# save. Read when JAX starts.
+os.environ["XLA_FLAGS"] = (
+    f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false".strip()
+)
 
 import jax
 import numpy as np
@@ -18,7 +21,7 @@ import pytest
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parent.parent / ".jax_cache"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 _default_rng = np.random.default_rng
