@@ -1,10 +1,5 @@
-"""A training so small that processes can be started for it: y = W x, from worlds of which some go on for longer.
+"""A training so small that processes can be started for it: y = W x, from worlds of which some go on for longer."""
 
-Run as a program it trains, alone or as one of several processes, and prints the numbers of every round.
-"""
-
-import argparse
-import json
 from typing import NamedTuple
 
 import equinox as eqx
@@ -12,9 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from tacit.learning.devices import whole
 from tacit.learning.lessons import LessonTrainer, Schedule, Source, Task
-from tacit.storage import load_checkpoint, save_checkpoint
 
 SCHEDULE = Schedule(
     num_rounds=3,
@@ -95,32 +88,3 @@ class Fit(Task):
 def trainer(config: Schedule = SCHEDULE, seed: int = 0) -> LessonTrainer:
     truth = jax.random.normal(jax.random.key(seed), (3, 4))
     return LessonTrainer(config, Walks(truth), Fit(truth), lambda network: (network, {}))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--others", help="the coordinator, how many processes there are and which this is")
-    parser.add_argument("--save", help="where the first process writes the state after two rounds")
-    parser.add_argument("--resume", help="a file to go on from, after two rounds")
-    chosen = parser.parse_args()
-    if chosen.others:
-        coordinator, number, which = chosen.others.split(",")
-        jax.distributed.initialize(coordinator, int(number), int(which))
-    teacher = trainer(seed=chosen.seed)
-    state, rounds = teacher.init(jax.random.key(chosen.seed)), []
-    if chosen.resume:
-        state = load_checkpoint(chosen.resume, state)
-    for number in range(2 if chosen.resume else 0, teacher.num_rounds):
-        state, numbers = teacher.advance(state)
-        rounds.append({name: float(value) for name, value in numbers.items()})
-        if chosen.save and number == 1:
-            kept = whole(state)
-            if jax.process_index() == 0:
-                save_checkpoint(chosen.save, kept, {})
-    network, _ = teacher.release(state)
-    print(json.dumps({"devices": len(jax.devices()), "rounds": rounds, "weight": network.weight.tolist()}))
-
-
-if __name__ == "__main__":
-    main()

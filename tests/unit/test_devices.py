@@ -19,13 +19,20 @@ from tests.unit.line_lessons import SCHEDULE, trainer
 RNG = np.random.default_rng()
 SEED = str(RNG.integers(1 << 30))
 MINUTES = 15
+ROOT = Path(__file__).parents[2]
+TWO_DEVICES = "--xla_force_host_platform_device_count=2"
 
 
-def started(*arguments: str, flags: str = "") -> subprocess.Popen:
+def started(what: str, *arguments: str, flags: str = "") -> subprocess.Popen:
     """A process that trains."""
-    command = [sys.executable, str(Path(__file__).with_name("line_lessons.py")), *arguments]
-    env = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "tests.unit.train_apart", what, "--seed", SEED, *arguments]
+    flags = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    env = os.environ | cache | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def told(process: subprocess.Popen) -> dict:
@@ -52,10 +59,10 @@ def ran(kept: Path) -> dict[str, list[dict]]:
     """The same training: alone, on two devices of a process, by two processes."""
     port = free_port()
     processes = {
-        "alone": [started("--seed", SEED)],
-        "devices": [started("--seed", SEED, flags="--xla_force_host_platform_device_count=2")],
+        "alone": [started("line")],
+        "devices": [started("line", flags=TWO_DEVICES)],
         "processes": [
-            started("--seed", SEED, "--others", f"127.0.0.1:{port},2,{which}", "--save", str(kept)) for which in (0, 1)
+            started("line", "--others", f"127.0.0.1:{port},2,{which}", "--save", str(kept)) for which in (0, 1)
         ],
     }
     return {name: [told(process) for process in some] for name, some in processes.items()}
@@ -63,7 +70,7 @@ def ran(kept: Path) -> dict[str, list[dict]]:
 
 def agree(some: dict, others: dict) -> None:
     """The same numbers, but for the order of sums."""
-    np.testing.assert_allclose(some["weight"], others["weight"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(some["weights"], others["weights"], rtol=1e-4, atol=1e-5)
     for one, other in zip(some["rounds"], others["rounds"], strict=True):
         assert one == pytest.approx(other, rel=2e-5)
 
@@ -82,9 +89,18 @@ def test_two_devices_and_two_processes_learn_the_same_as_one(ran: dict[str, list
 
 @pytest.mark.slow
 def test_one_process_goes_on_where_two_stopped(ran: dict[str, list[dict]], kept: Path) -> None:
-    resumed = told(started("--seed", SEED, "--resume", str(kept)))
+    resumed = told(started("line", "--resume", str(kept)))
     alone = ran["alone"][0]
     agree(resumed, {**alone, "rounds": alone["rounds"][2:]})
+
+
+@pytest.mark.slow
+def test_assistancezero_learns_the_same_on_two_devices() -> None:
+    alone, devices = map(told, (started("assistancezero"), started("assistancezero", flags=TWO_DEVICES)))
+    assert [run["devices"] for run in (alone, devices)] == [1, 2]
+    agree(devices, alone)
+    with pytest.raises(AssertionError):
+        agree({**alone, "rounds": alone["rounds"][::-1]}, alone)
 
 
 def test_whole_undoes_placed() -> None:
