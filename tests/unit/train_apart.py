@@ -39,7 +39,9 @@ def assistancezero(seed: int) -> LessonTrainer:
     game = building_small.make("train")
     start = untrained(game)
     helped = HelpedBuilding(game=game, human=builder.make(game), unhelped=0.0)
-    source = SearchedBuilding(helped, start.threshold, EXPLORING, Search(4, 2), num_moments=2, every=1)
+    source = SearchedBuilding(
+        helped=helped, threshold=start.threshold, policy=EXPLORING, config=Search(4, 2), num_moments=2, every=1
+    )
     return LessonTrainer(
         SEARCHED, source, Advice(SEARCHED, start.network, game.num_kinds), lambda network: (network, {})
     )
