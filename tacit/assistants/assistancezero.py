@@ -19,7 +19,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float16, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from tacit.assistants import greedy
 from tacit.assistants.greedy import Greedy, Knowledge, Thoughts
@@ -64,9 +64,9 @@ class Node(NamedTuple):
 
     seen: Observation
     history: History
-    evidence: Float16[Array, "X Y Z M"]
+    evidence: Float[Array, "X Y Z M"]
     """What the person said of single cells before the search."""
-    belief: Float16[Array, "X Y Z M"]
+    belief: Float[Array, "X Y Z M"]
     """The probability of each kind at each cell."""
     human: Float[Array, " F"]
     """Weights of the person's first choices."""
@@ -96,6 +96,8 @@ class Foresight(SearchModel):
     """What the network is shown of the past."""
     targets: bool = eqx.field(static=True, default=True)
     """Whether a step is worth trying for an edit that it leads to."""
+    compressed: bool = eqx.field(static=True, default=True)
+    """Whether nodes keep what is said of cells in half precision."""
 
     def glance(self, seen: Observation, past: History, evidence: Float[Array, "X Y Z M"] | float = 0.0) -> Glance:
         """What the network makes of a moment."""
@@ -119,7 +121,8 @@ class Foresight(SearchModel):
         said, belief, prior = self.glance(seen, past, evidence)
         human = factored.first_choices(foreseen(said, belief), seen.legal[HUMAN])
         choices, logits = prune(prior + advised(said), self.num_candidates)
-        node = Node(seen, past, evidence.astype(jnp.float16), belief.astype(jnp.float16), factored.weights(human))
+        precision = jnp.float16 if self.compressed else jnp.float32
+        node = Node(seen, past, evidence.astype(precision), belief.astype(precision), factored.weights(human))
         discount = jnp.where(seen.time < self.game.horizon, self.game.discount, 0.0)
         return Leaf(node, self.actions(choices, belief), logits, said.value, discount)
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import numpy as np
 
@@ -25,7 +26,6 @@ from tacit.evaluation.compare import Contender, Contest, run
 from tacit.games import building_small
 from tacit.humans import builder
 from tacit.learning.lessons import LessonTrainer
-from tacit.learning.networks import CounselNetwork
 from tacit.learning.training import TrainingError, not_a_number, train
 from tacit.members import find
 from tacit.storage import (
@@ -178,8 +178,11 @@ def settings(config: Config) -> str:
         player = play(game, builder.make(game), start)
         if learner is None:
             return [player]
-        trainer = LEARNERS[learner](config.budget, config.seed, lambda name: start.network)
+        trainer = LEARNERS[learner](config.budget, config.seed, blank)
         return [player, trainer.config, trainer.source, trainer.task]
+
+    def blank(learner: str) -> Any:
+        return blank_network(LEARNERS[learner](config.budget, config.seed, blank))
 
     rows = {name: parts(ROWS[name].learner, ROWS[name].play) for name in config.rows}
     study = {name: value for name, value in vars(config).items() if name != "rows"}
@@ -230,7 +233,8 @@ def play(part: Part, out: Path, tell: Tell) -> Played:
     config, row = CONFIGS[part.tier], ROWS[part.row]
     skill, seconds = untrained(), 0.0
     if row.learner is not None:
-        skill, seconds = learned(row.learner, part.seed, config.budget, out, tell)
+        network, seconds = learned(row.learner, part.seed, config.budget, out, tell)
+        skill = Skill(network, skill.threshold)
     game, practice = building_small.make("test"), building_small.make("train")
     people = {}
     for name, num_episodes in config.num_episodes.items():
@@ -241,20 +245,22 @@ def play(part: Part, out: Path, tell: Tell) -> Played:
     return Played(part.row, part.seed, None, people, seconds, *_where())
 
 
-def learned(learner: str, seed: int, budget: Budget, out: Path, tell: Tell) -> tuple[Skill, float]:
-    """What a learner knows in the end, read from `out` or learned now, and in how many seconds it was learned."""
-    path, like = out / f"{learner}-{seed}.safetensors", untrained()
+def learned(learner: str, seed: int, budget: Budget, out: Path, tell: Tell) -> tuple[Any, float]:
+    """The network that a learner ends with, read from `out` or learned now, and in how many seconds it was learned."""
+    path = out / f"{learner}-{seed}.safetensors"
+    trainer = LEARNERS[learner](budget, seed, lambda name: learned(name, seed, budget, out, tell)[0])
     if path.exists():
-        return load_weights(path, like), about_weights(path)["seconds"]
-
-    def others(name: str) -> CounselNetwork:
-        return learned(name, seed, budget, out, tell)[0].network
-
-    trainer = LEARNERS[learner](budget, seed, others)
-    skill, seconds = trained(trainer, seed, out / f"{learner}-{seed}.checkpoint", telling(tell, learner, seed, trainer))
+        return load_weights(path, blank_network(trainer)), about_weights(path)["seconds"]
+    report = telling(tell, learner, seed, trainer)
+    network, seconds = trained(trainer, seed, out / f"{learner}-{seed}.checkpoint", report)
     config = json.loads(json.dumps(dataclasses.asdict(trainer.config)))
-    save_weights(path, skill, {"name": learner, "seed": seed, "seconds": seconds, "config": config})
-    return skill, seconds
+    save_weights(path, network, {"name": learner, "seed": seed, "seconds": seconds, "config": config})
+    return network, seconds
+
+
+def blank_network(trainer: LessonTrainer) -> Any:
+    """The shapes of a trainer's network."""
+    return eqx.filter_eval_shape(trainer.task.begin, jax.random.key(0))
 
 
 def telling(tell: Tell, learner: str, seed: int, trainer: LessonTrainer) -> Callable[[int, dict[str, float]], None]:
@@ -264,7 +270,7 @@ def telling(tell: Tell, learner: str, seed: int, trainer: LessonTrainer) -> Call
 
 def trained(
     trainer: LessonTrainer, seed: int, path: Path, report: Callable[[int, dict[str, float]], None]
-) -> tuple[Skill, float]:
+) -> tuple[Any, float]:
     """Train to the end, from the checkpoint at `path` if there is one; it is removed in the end."""
     state, num_done, before = trainer.init(jax.random.key(seed)), 0, 0.0
     if path.exists():
@@ -282,11 +288,9 @@ def trained(
             save_checkpoint(path, state, {"rounds": num_done, "seconds": before + kept - start})
 
     _, state = train(trainer, state, num_done, report, keep)
-    threshold = untrained().threshold
-    skill, _ = dataclasses.replace(trainer, finish=lambda network: (Skill(network, threshold), {})).release(state)
-    assert isinstance(skill, Skill)
+    network, _ = dataclasses.replace(trainer, finish=lambda network: (network, {})).release(state)
     path.unlink(missing_ok=True)
-    return skill, before + time.monotonic() - start
+    return network, before + time.monotonic() - start
 
 
 def conclude(tier: str, found: Sequence[Sequence[Played]]) -> list[Claim]:

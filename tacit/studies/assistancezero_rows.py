@@ -41,13 +41,14 @@ class Budget:
     """For how many rounds each learns, and what else of all their schedules is not as it is in their recipes.
 
     The main row is the whole recipe. The others have about as long as each other: a round with a search takes longest,
-    and one of imitation is the shortest.
+    and one of imitation is the shortest. `belief`: for whom the learned belief is learned anew, as by its recipe.
     """
 
     main: int = 40
     search: int = 16
     ppo: int = 36
     imitation: int = 40
+    belief: int = 40
     schedule: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
@@ -58,10 +59,12 @@ SOME = dataclasses.replace(SURELY, num_considered=8)
 """Where fewer first choices are tried, each is followed further."""
 PLAIN = Puct(transform=by_returns, noise_share=0.0, temperature=0.0)
 """The tree policy of the paper, without noise."""
+NARROW = {"width": 64, "depth": 1}
+"""Half the channels and half the blocks."""
 TOLD = 50.0
 """Log-likelihood of what is told for certain."""
 
-Others = Callable[[str], CounselNetwork]
+Others = Callable[[str], Any]
 """The network that another learner ended with, by the learner's name, for the same seed."""
 Learner = Callable[[Budget, int, Others], LessonTrainer]
 """Makes a training, with this seed."""
@@ -189,6 +192,19 @@ def beside_builders(budget: Budget, seed: int, others: Others) -> LessonTrainer:
     return eqx.tree_at(lambda trainer: trainer.source.helped.human, shortened(budget), person)
 
 
+def narrow_belief(budget: Budget, seed: int, others: Others) -> LessonTrainer:
+    """The learned belief, in a network that is cheaper to ask."""
+    del seed, others
+    made = recipe("belief-small")
+    return made.trainer(scheduled(made.Config(**NARROW), budget.belief, budget))
+
+
+def narrow(budget: Budget, seed: int, others: Others) -> LessonTrainer:
+    """From there, the recipe at the smaller budget."""
+    start = CounselNetwork(others(STARTS_FROM["narrow-network"]), jax.random.key(seed))
+    return eqx.tree_at(lambda trainer: trainer.task.start, shortened(budget), start)
+
+
 LEARNERS: dict[str, Learner] = {
     "assistancezero": whole,
     "assistancezero-short": lambda budget, seed, others: shortened(budget),
@@ -200,9 +216,11 @@ LEARNERS: dict[str, Learner] = {
     "no-augmentation": verbatim,
     "no-warm-start": from_nothing,
     "wrong-human": beside_builders,
+    "narrow-belief": narrow_belief,
+    "narrow-network": narrow,
 }
 
-STARTS_FROM = {"sft": "pretrained"}
+STARTS_FROM = {"sft": "pretrained", "narrow-network": "narrow-belief"}
 """Whose network a learner goes on from."""
 
 
@@ -308,9 +326,11 @@ ROWS = {
     "puct": Row(None, searching(policy=PLAIN), "search-at-play-only"),
     "full-spread": Row(None, searching(policy=Gumbel(scale=0.0)), "search-at-play-only"),
     "no-targets": Row(None, searching(targets=False), "search-at-play-only"),
+    "full-precision": Row(None, searching(compressed=False), "search-at-play-only"),
     "no-previous-goal-kl": Row("no-previous-goal-kl", searching(), "assistancezero-short"),
     "no-recurrence": Row("no-recurrence", forgetting, "assistancezero-short"),
     "no-augmentation": Row("no-augmentation", searching(), "assistancezero-short"),
     "no-warm-start": Row("no-warm-start", searching(), "assistancezero-short"),
     "wrong-human": Row("wrong-human", searching(), "assistancezero-short"),
+    "narrow-network": Row("narrow-network", searching(), "assistancezero-short"),
 }

@@ -35,7 +35,7 @@ SMALL = VoxelNetwork(
     Sizes((4, 4, 4), 5, 1, 1, 1, 1, 1, width=8, depth=1, embedding=4), jnp.full((4, 4, 4, 5), 0.2), jax.random.key(0)
 )
 SKILL = Skill(CounselNetwork(SMALL, jax.random.key(1)), jnp.float32(0.4))
-TOLD = rows.shortened(Budget())
+TOLD = eqx.tree_at(lambda trainer: trainer.task.start, rows.shortened(Budget()), SKILL.network)
 NUM_EPISODES = 12
 CONFIG = Config({"builder": NUM_EPISODES}, num_seeds=2)
 
@@ -328,7 +328,7 @@ def test_settings_are_those_of_recipes_sources_and_players():
 
 
 def test_every_row_has_its_learner_and_seeds():
-    assert {row.learner for row in ROWS.values()} - {None} == set(LEARNERS)
+    assert {row.learner for row in ROWS.values()} - {None} | set(rows.STARTS_FROM.values()) == set(LEARNERS)
     found = study.in_order("small")
     assert list(dict.fromkeys(part.row for part in found)) == list(ROWS)
     assert Part("small", "ppo", 2) in found
@@ -342,7 +342,10 @@ def test_every_row_has_its_learner_and_seeds():
 
 def test_each_ablation_leaves_out_one_thing():
     budget = Budget(search=7, schedule={"num_worlds": 32})
-    others = lambda name: rows.untrained().network  # noqa: E731
+
+    def others(name: str) -> object:
+        return study.blank_network(LEARNERS[name](budget, 4, others))
+
     made = {name: LEARNERS[name](budget, 4, others) for name in LEARNERS}
     full = made["assistancezero-short"]
     assert full.config.num_rounds == 7
@@ -376,8 +379,13 @@ def test_each_ablation_leaves_out_one_thing():
     game = building_small.make()
     players = {name: ROWS[name].play(game, builder.make(game), rows.untrained()) for name in ("ppo", "sft")}
     assert {player.num_candidates for player in players.values()} == {None}
-    for name in ("ppo", "pretrained", "sft"):
+    for name in ("ppo", "pretrained"):
         assert eqx.tree_equal(made[name].task.start, start), f"{name} starts where AssistanceZero does"
+    differs("narrow-network", "task")
+    narrow = made["narrow-network"].task.start.voxels
+    assert narrow.sizes == start.voxels.sizes._replace(width=64, depth=1)
+    for name, part in (("narrow-network", narrow), ("sft", made["sft"].task.start)):
+        assert eqx.tree_equal(part, others(rows.STARTS_FROM[name])), f"{name} does not go on from there"
 
 
 @pytest.fixture(scope="module")
