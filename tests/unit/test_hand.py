@@ -10,8 +10,9 @@ from tacit.core import ASSISTANT, HUMAN
 from tacit.games import building_small, two_edits
 from tacit.games.building.actions import BREAK, MOVE, PLACE, decode
 from tacit.games.building.blocks import AIR, BEDROCK, FIRST_PLACEABLE
-from tacit.games.building.game import bare_ground, similarity
+from tacit.games.building.game import ABSENT, bare_ground, similarity
 from tacit.games.building.hand import gains, hand
+from tacit.games.building.walking import UNREACHABLE, collides, standable, walk, walk_cost
 from tacit.humans import builder
 
 RNG = np.random.default_rng()
@@ -112,6 +113,28 @@ def test_it_steps_out_of_a_cell_that_may_be_needed():
 def test_it_makes_room_for_the_human():
     state, _ = work(start(human=(4, 2, 5)), certain(bare_ground(SHAPE)), 12)
     assert np.abs(np.asarray(state.feet[ASSISTANT] - state.feet[HUMAN])).max() >= 2
+
+
+@jax.jit
+def shut(blocks, feet):
+    """How many places somebody in the corner cannot get to any more, with another's body at these feet."""
+    corner = jnp.array([0, 7, 0], jnp.int32)
+    before, after = (walk(walk_cost(blocks, jnp.array(at)), corner).distance < UNREACHABLE for at in (ABSENT, feet))
+    return (before & ~after & ~collides(feet, SHAPE)).sum()
+
+
+def test_it_does_not_rest_in_the_only_way_in():
+    cells = jnp.stack(jnp.indices(SHAPE), -1).reshape(-1, 3).astype(jnp.int32)
+    num_shut = 0
+    for key in jax.random.split(jax.random.key(RNG.integers(2**31)), 8):
+        house = GAME.sample_theta(key)
+        free = standable(house, jnp.array([0, 7, 0])).reshape(-1)
+        worst = cells[jnp.argmax(jnp.where(free, jax.vmap(shut, (None, 0))(house, cells), 0))]
+        num_shut += int(shut(house, worst)) > 0
+        state, done = work(start(house, human=(0, 7, 0), assistant=tuple(worst.tolist())), certain(house), 40)
+        assert shut(house, state.feet[ASSISTANT]) == 0
+        assert done[-1] == 0
+    assert num_shut > 4
 
 
 def test_shut_in_it_digs_itself_out_for_enough_work():

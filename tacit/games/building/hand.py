@@ -89,12 +89,25 @@ def towards(ways: Walk, value: Float[Array, "X Y Z"]) -> Float[Array, "6"]:
     return jnp.where(which, worth[None], 0.0).max((1, 2, 3))
 
 
+def passages(blocks: Int8[Array, "X Y Z"]) -> Bool[Array, "X Y Z"]:
+    """The feet positions at which a body shuts a way that is one body wide: in it, or before it."""
+    solid = blocks != AIR
+    stopped = solid | shift(solid, (0, -1, 0), False)
+    along_x, along_z = (
+        shift(stopped, (x, 0, z), True) & shift(stopped, (-x, 0, -z), True) for x, z in ((0, 1), (1, 0))
+    )
+    narrow = ~stopped & (along_x | along_z)
+    leads_there = narrow | touching(narrow)
+    return leads_there | shift(leads_there, (0, 1, 0), False) | shift(leads_there, (0, -1, 0), False)
+
+
 def parking(
     observation: Observation, probabilities: Float[Array, "X Y Z M"], ways: Walk, player: int
 ) -> tuple[Bool[Array, ""], Float[Array, "6"]]:
     """Whether the body is in nobody's way where it is, and how good each move is for getting out of it.
 
-    Out of the way is where the house hardly needs a block in either body cell, two cells or more from the other player.
+    Out of the way is where the house hardly needs a block in either body cell, two cells or more from the other player,
+    and in no doorway.
     """
     needed = 1.0 - probabilities[..., AIR]
     in_house = jnp.maximum(needed, shift(needed, (0, -1, 0), 0))
@@ -102,7 +115,7 @@ def parking(
     other = observation.feet[1 - player]
     apart = [jnp.abs(jnp.arange(s, dtype=jnp.int32) - f) for s, f in zip(sizes, other, strict=True)]
     near = (apart[0] <= 1)[:, None, None] & (apart[1] <= 2)[None, :, None] & (apart[2] <= 1)[None, None, :]
-    clear = (in_house < 0.1) & ~near
+    clear = (in_house < 0.1) & ~near & ~passages(observation.blocks)
     feet = observation.feet[player]
     return clear[feet[0], feet[1], feet[2]], towards(ways, clear.astype(jnp.float32))
 
