@@ -5,7 +5,7 @@ off fixed rules. All else is as an assistant has it: turns by the game's own `st
 sight at every node, the human drawn anew at every visit, a belief of its own for every node, K candidates a node. So
 what is measured is the tree and the world. Before that the tree alone, on a world by tables where nothing is chance,
 against mctx on the same tables in the same run; mctx belongs to the tests, and without it there is no ratio. After it
-the network alone, and one whole decision of AssistanceZero with it, as someone who plays with it waits for it.
+the network alone, a narrow one beside it, and one whole decision of AssistanceZero, as someone who plays with it waits.
 """
 
 import importlib
@@ -30,6 +30,7 @@ from tacit.games.building.actions import EditLogits
 from tacit.games.building.blocks import FIRST_PLACEABLE
 from tacit.games.building.game import BuildingGame, State
 from tacit.games.building.hand import earned, gains
+from tacit.learning.goals import NARROW
 from tacit.learning.goals import Config as Goals
 from tacit.learning.networks import CounselNetwork, VoxelNetwork
 from tacit.planning.tree_policies import Puct
@@ -191,26 +192,26 @@ def mctxs(model: Tables, root: Leaf) -> float | None:
         return seconds(lambda: run(model, root, jax.random.key(1)))
 
 
-def untrained(game: BuildingGame) -> CounselNetwork:
-    """A network of the usual size; weights cost the same whatever they say."""
-    chosen, prior = Goals(), jnp.full((*game.shape, game.num_kinds), 1.0 / game.num_kinds)
+def untrained(game: BuildingGame, chosen: Goals) -> CounselNetwork:
+    """A network of this size; weights cost the same whatever they say."""
+    prior = jnp.full((*game.shape, game.num_kinds), 1.0 / game.num_kinds)
     voxels = VoxelNetwork(sizes(game, chosen.width, chosen.depth, chosen.embedding), prior, jax.random.key(0))
     return CounselNetwork(voxels, jax.random.key(1))
 
 
-def evaluation(game: BuildingGame) -> float:
-    """Seconds that the network takes for NUM_EVALUATED moments at once."""
+def evaluation(game: BuildingGame, chosen: Goals) -> float:
+    """Seconds that a network of this size takes for NUM_EVALUATED moments at once."""
     nothing = history.begin(game.shape, game.num_kinds)
     states = jax.vmap(game.init)(jax.random.split(jax.random.key(0), NUM_EVALUATED))
     views = jax.jit(jax.vmap(lambda state: history.view(nothing, game.observe(state)[ASSISTANT])))(states)
     evaluate = eqx.filter_jit(lambda network, views: network(*views))
-    network = untrained(game)
+    network = untrained(game, chosen)
     return seconds(lambda: evaluate(network, views))
 
 
 def decision(game: BuildingGame) -> float:
     """Seconds that AssistanceZero takes from what it sees to what it does."""
-    skill = Skill(untrained(game), jnp.asarray(0.5))
+    skill = Skill(untrained(game, Goals()), jnp.asarray(0.5))
     assistant = AssistanceZero(Foresight(game, skill), SURELY, Config(NUM_SIMULATIONS))
     sees = game.observe(game.init(jax.random.key(2)))[ASSISTANT]
     decide = eqx.filter_jit(assistant.logits)
@@ -251,9 +252,11 @@ def make() -> list[dict[str, Any]]:
             }
             name = f"{shape} with a stand-in for the network, batch {batch}"
             rows += [{"name": name, "value": value, "unit": unit, **nothing} for unit, value in values.items()]
-        rate = round(NUM_EVALUATED / evaluation(model.game))
-        name = f"{shape}, the network alone, batch {NUM_EVALUATED}"
-        rows.append({"name": name, "value": rate, "unit": "evaluations/s", **nothing})
+        usual, narrow = (NUM_EVALUATED / evaluation(model.game, chosen) for chosen in (Goals(), NARROW))
+        name, unit = f"{shape}, the network alone, batch {NUM_EVALUATED}", "evaluations/s"
+        rows.append({"name": name, "value": round(usual), "unit": unit, **nothing})
+        name, compared = f"{shape}, a narrow network alone, batch {NUM_EVALUATED}", {"baseline": round(usual)}
+        rows.append({"name": name, "value": round(narrow), "unit": unit, **compared, "ratio": round(narrow / usual, 2)})
         name, unit = f"{shape} with the network, one decision", f"ms/{NUM_SIMULATIONS} simulations"
         rows.append({"name": name, "value": round(1e3 * decision(model.game), 1), "unit": unit, **nothing})
     return rows

@@ -34,6 +34,10 @@ class Config(Schedule):
     first_material: int = 3
 
 
+NARROW = Config(width=64, depth=1)
+"""Half the channels and half the blocks: a network that is cheaper to ask."""
+
+
 class Losses(NamedTuple):
     """Mean negative log-likelihoods in nats: of cells where nothing stands and where something does, of actions."""
 

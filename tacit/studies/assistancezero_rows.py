@@ -29,6 +29,7 @@ from tacit.games.building.actions import EditLogits, certain
 from tacit.games.building.game import BuildingGame, Observation
 from tacit.games.building.history import History
 from tacit.humans import builder
+from tacit.learning.goals import NARROW
 from tacit.learning.lessons import Lessons, LessonTrainer, Losses, Network, Task
 from tacit.learning.networks import CounselNetwork, VoxelNetwork
 from tacit.members import find
@@ -59,8 +60,6 @@ SOME = dataclasses.replace(SURELY, num_considered=8)
 """Where fewer first choices are tried, each is followed further."""
 PLAIN = Puct(transform=by_returns, noise_share=0.0, temperature=0.0)
 """The tree policy of the paper, without noise."""
-NARROW = {"width": 64, "depth": 1}
-"""Half the channels and half the blocks."""
 TOLD = 50.0
 """Log-likelihood of what is told for certain."""
 
@@ -195,8 +194,7 @@ def beside_builders(budget: Budget, seed: int, others: Others) -> LessonTrainer:
 def narrow_belief(budget: Budget, seed: int, others: Others) -> LessonTrainer:
     """The learned belief, in a network that is cheaper to ask."""
     del seed, others
-    made = recipe("belief-small")
-    return made.trainer(scheduled(made.Config(**NARROW), budget.belief, budget))
+    return recipe("belief-small").trainer(scheduled(NARROW, budget.belief, budget))
 
 
 def narrow(budget: Budget, seed: int, others: Others) -> LessonTrainer:

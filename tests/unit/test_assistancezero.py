@@ -124,6 +124,21 @@ def test_without_targets_no_step_is_likelier_than_another(played):
     assert apart > 3
 
 
+def test_compressed_beliefs_take_half_the_room_and_say_nearly_the_same(played):
+    whole = Foresight(GAME, SKILL, 16, compressed=False)
+
+    @eqx.filter_jit
+    def both(knows):
+        return [model.look(knows.last, knows.history, knows.belief.evidence).embedding for model in (MODEL, whole)]
+
+    for _, memory, *_ in played[1][::6]:
+        halved, node = both(memory)
+        for part in ("belief", "evidence"):
+            small, large = getattr(halved, part), getattr(node, part)
+            assert 2 * small.nbytes == large.nbytes
+            np.testing.assert_allclose(small.astype(jnp.float32), large, rtol=1e-3, atol=1e-6)
+
+
 def test_told_the_house_it_builds_it():
     key = jax.random.key(int(RNG.integers(1 << 30)))
     theta, state = GAME.sample_theta(key), GAME.init(key)
