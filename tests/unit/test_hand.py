@@ -132,7 +132,9 @@ def test_it_does_not_rest_in_the_only_way_in():
         worst = cells[jnp.argmax(jnp.where(free, jax.vmap(shut, (None, 0))(house, cells), 0))]
         num_shut += int(shut(house, worst)) > 0
         state, done = work(start(house, human=(0, 7, 0), assistant=tuple(worst.tolist())), certain(house), 40)
-        assert shut(house, state.feet[ASSISTANT]) == 0
+        end, ways = state.feet[ASSISTANT], walk(walk_cost(house, state.feet[HUMAN]), worst)
+        assert shut(house, end) == 0
+        assert done.count(MOVE) == ways.distance[tuple(end)], "the shortest way"
         assert done[-1] == 0
     assert num_shut > 4
 

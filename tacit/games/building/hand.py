@@ -89,7 +89,7 @@ def towards(ways: Walk, value: Float[Array, "X Y Z"]) -> Float[Array, "6"]:
     return jnp.where(which, worth[None], 0.0).max((1, 2, 3))
 
 
-def passages(blocks: Int8[Array, "X Y Z"]) -> Bool[Array, "X Y Z"]:
+def doorways(blocks: Int8[Array, "X Y Z"]) -> Bool[Array, "X Y Z"]:
     """The feet positions at which a body shuts a way that is one body wide: in it, or before it."""
     solid = blocks != AIR
     stopped = solid | shift(solid, (0, -1, 0), False)
@@ -104,7 +104,7 @@ def passages(blocks: Int8[Array, "X Y Z"]) -> Bool[Array, "X Y Z"]:
 def parking(
     observation: Observation, probabilities: Float[Array, "X Y Z M"], ways: Walk, player: int
 ) -> tuple[Bool[Array, ""], Float[Array, "6"]]:
-    """Whether the body is in nobody's way where it is, and how good each move is for getting out of it.
+    """Whether the body is in nobody's way where it is, and what each move is worth that a shortest way out begins with.
 
     Out of the way is where the house hardly needs a block in either body cell, two cells or more from the other player,
     and in no doorway.
@@ -115,9 +115,10 @@ def parking(
     other = observation.feet[1 - player]
     apart = [jnp.abs(jnp.arange(s, dtype=jnp.int32) - f) for s, f in zip(sizes, other, strict=True)]
     near = (apart[0] <= 1)[:, None, None] & (apart[1] <= 2)[None, :, None] & (apart[2] <= 1)[None, None, :]
-    clear = (in_house < 0.1) & ~near & ~passages(observation.blocks)
+    clear = (in_house < 0.1) & ~near & ~doorways(observation.blocks)
     feet = observation.feet[player]
-    return clear[feet[0], feet[1], feet[2]], towards(ways, clear.astype(jnp.float32))
+    aside = towards(ways, clear.astype(jnp.float32))
+    return clear[feet[0], feet[1], feet[2]], jnp.where(aside < aside.max(), 0.0, aside)
 
 
 def dig(
