@@ -11,7 +11,7 @@ from tacit.games import building_small, two_edits
 from tacit.games.building.actions import BREAK, MOVE, PLACE, decode
 from tacit.games.building.blocks import AIR, BEDROCK, FIRST_PLACEABLE
 from tacit.games.building.game import ABSENT, bare_ground, similarity
-from tacit.games.building.hand import gains, hand
+from tacit.games.building.hand import gains, hand, worth
 from tacit.games.building.walking import UNREACHABLE, collides, standable, walk, walk_cost
 from tacit.humans import builder
 
@@ -123,6 +123,11 @@ def shut(blocks, feet):
     return (before & ~after & ~collides(feet, SHAPE)).sum()
 
 
+@jax.jit
+def ways_out(state, probabilities):
+    return worth(GAME.observe(state)[ASSISTANT], probabilities, 0.2, ASSISTANT).move
+
+
 def test_it_does_not_rest_in_the_only_way_in():
     cells = jnp.stack(jnp.indices(SHAPE), -1).reshape(-1, 3).astype(jnp.int32)
     num_shut = 0
@@ -131,10 +136,11 @@ def test_it_does_not_rest_in_the_only_way_in():
         free = standable(house, jnp.array([0, 7, 0])).reshape(-1)
         worst = cells[jnp.argmax(jnp.where(free, jax.vmap(shut, (None, 0))(house, cells), 0))]
         num_shut += int(shut(house, worst)) > 0
-        state, done = work(start(house, human=(0, 7, 0), assistant=tuple(worst.tolist())), certain(house), 40)
-        end, ways = state.feet[ASSISTANT], walk(walk_cost(house, state.feet[HUMAN]), worst)
-        assert shut(house, end) == 0
-        assert done.count(MOVE) == ways.distance[tuple(end)], "the shortest way"
+        state = start(house, human=(0, 7, 0), assistant=tuple(worst.tolist()))
+        moves = ways_out(state, certain(house))
+        assert ((moves == 0) | (moves == moves.max())).all(), "the shortest way"
+        state, done = work(state, certain(house), 40)
+        assert shut(house, state.feet[ASSISTANT]) == 0
         assert done[-1] == 0
     assert num_shut > 4
 

@@ -104,10 +104,10 @@ def doorways(blocks: Int8[Array, "X Y Z"]) -> Bool[Array, "X Y Z"]:
 def parking(
     observation: Observation, probabilities: Float[Array, "X Y Z M"], ways: Walk, player: int
 ) -> tuple[Bool[Array, ""], Float[Array, "6"]]:
-    """Whether the body is in nobody's way where it is, and what each move is worth that a shortest way out begins with.
+    """Whether the body is in nobody's way where it is, and how good each move is for getting out of it.
 
     Out of the way is where the house hardly needs a block in either body cell, two cells or more from the other player,
-    and in no doorway.
+    and in no doorway. Out of a doorway goes the shortest way alone, or somebody could walk to and fro in it for ever.
     """
     needed = 1.0 - probabilities[..., AIR]
     in_house = jnp.maximum(needed, shift(needed, (0, -1, 0), 0))
@@ -115,10 +115,11 @@ def parking(
     other = observation.feet[1 - player]
     apart = [jnp.abs(jnp.arange(s, dtype=jnp.int32) - f) for s, f in zip(sizes, other, strict=True)]
     near = (apart[0] <= 1)[:, None, None] & (apart[1] <= 2)[None, :, None] & (apart[2] <= 1)[None, None, :]
-    clear = (in_house < 0.1) & ~near & ~doorways(observation.blocks)
-    feet = observation.feet[player]
+    doors = doorways(observation.blocks)
+    clear = (in_house < 0.1) & ~near & ~doors
+    here = tuple(observation.feet[player])
     aside = towards(ways, clear.astype(jnp.float32))
-    return clear[feet[0], feet[1], feet[2]], jnp.where(aside < aside.max(), 0.0, aside)
+    return clear[here], jnp.where(doors[here] & (aside < aside.max()), 0.0, aside)
 
 
 def dig(
