@@ -250,11 +250,12 @@ def test_reload_and_kill_in_the_middle_lose_nothing(page, served):
     ready(page)
     page.mouse.click(*spot(page, (7, 1, 7), 2))
     wait_for(lambda: said(served, name, "place"))
+    page.evaluate("window.isOfBefore = true")
     served.kill()
     events = served.events(name)
     served.start()
-    page.goto(f"{served.address}/house/{name}")
-    ready(page)
+    # It comes back by itself. To ask for it here would race with that, and Playwright then waits for ever.
+    page.wait_for_function("!window.isOfBefore && document.querySelector('.voxels')?.dataset.turn")
     begun = recordings.begun(recordings.open_store(served.record), name)
     assert begun is not None
     plan = Plan(**begun.about)
