@@ -5,7 +5,7 @@ houses of the cloud, at first drawn from the generator's split, are weighed by i
 weight the cloud is drawn anew from itself, and every turn each shape is moved and its materials are drawn anew
 (`parts`), so that properties recombine: resample-move, Gilks and Berzuini 2001. Since no plan may fit exactly, a cell
 whose evidence the cloud cannot explain is believed on its own. What the assistant itself placed is no evidence; that
-the human let it stand is.
+the human let it stand is. A walk is, until it ends in rest: then it was for a better view, or out of the way.
 """
 
 from typing import NamedTuple
@@ -13,12 +13,12 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from tacit.assistants import evidence, parts
 from tacit.beliefs.particles import ParticleBelief
 from tacit.core import ASSISTANT, HUMAN, Assistant, Game, Human
-from tacit.games.building.actions import EditLogits
+from tacit.games.building.actions import PASS, EditLogits
 from tacit.games.building.game import BuildingGame, Observation, building_game
 from tacit.games.building.hand import hand
 from tacit.games.building.houses import HouseGenerator
@@ -29,6 +29,8 @@ from tacit.humans.builder import Builder, Notes, Persona
 NUM_PARTICLES, NUM_PEOPLE = 128, 8
 PRIOR_HOUSES = 512
 """Houses from which the marginal prior is counted."""
+REST = 8
+"""Turns without an action after which a walk has ended: builders on their way to an edit seldom pause for as long."""
 SURPRISE = 0.1
 """How often a property is not what the person was found to like, but any that the generator has."""
 
@@ -39,6 +41,10 @@ class Knowledge(NamedTuple):
     belief: ParticleBelief
     evidence: Float[Array, "N M"]
     """Log-likelihood of each kind at each cell, summed over turns, within bounds."""
+    firm: Float[Array, "N M"]
+    """The same as of the human's last edit: what is left where a walk ends in rest."""
+    rested: Int[Array, ""]
+    """Turns since the human last did anything."""
     shown: Bool[Array, " N"]
     """The cells that the human edited or spoke of; of the others they have told by leaving them alone, if at all."""
     people: Persona
@@ -93,6 +99,8 @@ class Particles(Assistant):
         return Knowledge(
             belief=belief,
             evidence=nothing,
+            firm=nothing,
+            rested=jnp.zeros((), jnp.int32),
             shown=jnp.zeros((len(nothing),), bool),
             people=memories.persona,
             log_people=jnp.zeros((NUM_PEOPLE,)),
@@ -110,8 +118,8 @@ class Particles(Assistant):
     def tell(self, memory: Knowledge, log_likelihood: Float[Array, "X Y Z M"]) -> Knowledge:
         """The memory after evidence about single cells, which counts beside what was seen, within the same bounds."""
         told = log_likelihood.reshape(memory.evidence.shape)
-        shown = memory.shown | (told != 0).any(axis=1)
-        return memory._replace(evidence=self.bounded(memory.evidence + told), shown=shown)
+        total, firm = (self.bounded(so_far + told) for so_far in (memory.evidence, memory.firm))
+        return memory._replace(evidence=total, firm=firm, shown=memory.shown | (told != 0).any(axis=1))
 
     def expect(self, memory: Knowledge, plans: ParticleBelief, key: Key[Array, ""]) -> Knowledge:
         """The memory of someone who was told that it is probably one of these plans; what was seen stays.
@@ -150,13 +158,17 @@ class Particles(Assistant):
         reading = evidence.read(memory.people, memory.log_people, memory.last, scene, action, flat)
         started = observation.time > 0
         gained = jnp.where(started, reading.cells, 0.0)
-        total = self.bounded(memory.evidence + gained)
+        rested = jnp.where(action == PASS, memory.rested + 1, 0)
+        total = jnp.where(rested < REST, self.bounded(memory.evidence + gained), memory.firm)
         generator = eqx.tree_at(lambda one: one.log_prior, self.generator, memory.log_prior)
         belief = self.renew(generator, memory.belief, total, key)
-        shown = memory.shown | (jnp.arange(len(total), dtype=jnp.int32) == observation.edits.cell[HUMAN])
+        edited = observation.edits.cell[HUMAN]
+        shown = memory.shown | (jnp.arange(len(total), dtype=jnp.int32) == edited)
         return Knowledge(
             belief=belief,
             evidence=total,
+            firm=jnp.where(edited >= 0, total, memory.firm),
+            rested=rested,
             shown=shown,
             people=memory.people,
             log_people=jax.nn.log_softmax(memory.log_people + jnp.where(started, reading.people, 0.0)),

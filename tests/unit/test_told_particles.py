@@ -6,8 +6,9 @@ import numpy as np
 
 from tacit.assistants import particles
 from tacit.beliefs.particles import ParticleBelief
-from tacit.core import ASSISTANT
+from tacit.core import ASSISTANT, HUMAN
 from tacit.games import building_small
+from tacit.games.building.actions import BREAK, MOVE, PASS, PLACE, Action, encode
 from tacit.humans import builder
 
 RNG = np.random.default_rng()
@@ -49,3 +50,39 @@ def test_leaving_a_cell_alone_says_less_than_an_edit_there():
     )
     assert edited < 0.3
     assert passed_over > 0.6
+
+
+def test_a_walk_tells_of_the_house_only_if_it_leads_to_an_edit():
+    game = building_small.make()
+    assistant = particles.make(game, builder.make(game))
+    key, start = jax.random.key(int(RNG.integers(1 << 30))), game.init(jax.random.key(0))
+
+    @jax.jit
+    def after(state, memory, what):
+        """A turn in which the person does the first legal thing of this sort."""
+        legal = game.observe(state)[HUMAN].legal[HUMAN]
+        cell = jnp.argmax(jnp.where(what == PLACE, legal.place, legal.remove)).astype(jnp.int32)
+        meant = Action(what, cell, jnp.int32(3), jnp.argmax(legal.move).astype(jnp.int32))
+        action = encode(meant, game.num_kinds, assistant.prior.shape[0])
+        state = game.step(state, jnp.stack([action, jnp.zeros_like(action)]), key)
+        return state, assistant.learn(memory, game.observe(state)[ASSISTANT], key)
+
+    def told(*doings):
+        """What all cells' evidence is after each turn."""
+        state = start
+        memory = assistant.learn(assistant.init(key), game.observe(state)[ASSISTANT], key)
+        tables = []
+        for what in doings:
+            state, memory = after(state, memory, jnp.int32(what))
+            assert what == PASS or bool(state.effective[HUMAN])
+            tables.append(np.asarray(memory.evidence))
+        return tables
+
+    walk, rest = (MOVE,) * 2, (PASS,) * particles.REST
+    edited, _, walked, *_, still, rested = told(PLACE, *walk, *rest)
+    assert np.abs(walked - edited).max() > 0.1
+    np.testing.assert_array_equal(still, walked)
+    np.testing.assert_array_equal(rested, edited)
+    _, _, _, arrived, *_, later = told(PLACE, *walk, BREAK, *rest)
+    assert np.abs(arrived - edited).max() > 0.1
+    np.testing.assert_array_equal(later, arrived)
